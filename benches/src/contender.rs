@@ -1,0 +1,81 @@
+//! What a runtime has to offer to take part, in the words the workloads use.
+//!
+//! Everything is a generic function and resolved at compile time. Where a contender's own type can be handed through, it is
+//! (`sleep`, `yield_now`): a wrapper would cost one contender bytes or branches which the others do not have.
+
+#[cfg(feature = "filch")]
+mod filch;
+mod smol;
+mod tokio;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+#[cfg(feature = "filch")]
+pub(crate) use self::filch::Filch;
+pub(crate) use self::smol::AsyncExecutor;
+pub(crate) use self::tokio::Tokio;
+
+/// A multi-threaded runtime. Dropping it ends its worker threads.
+pub(crate) trait Contender: Send + Sync + 'static {
+    /// As the table calls it.
+    const NAME: &'static str;
+
+    /// A spawned task, to be joined, detached or cancelled. What a mere drop does differs between contenders.
+    type Handle<T: Send + 'static>: Send + 'static;
+
+    /// A runtime with that many worker threads, ready.
+    fn new(workers: usize) -> Self;
+
+    /// Runs `future` on the calling thread, which is no worker.
+    fn block_on<F: Future>(&self, future: F) -> F::Output;
+
+    /// Spawns from a thread outside the runtime.
+    fn spawn_remote<F>(&self, future: F) -> Self::Handle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Spawns from inside, be it a task or `block_on`.
+    fn spawn<F>(future: F) -> Self::Handle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Awaits the task's output.
+    fn join<T: Send + 'static>(handle: Self::Handle<T>) -> impl Future<Output = T> + Send;
+
+    /// Lets the task run on its own.
+    fn detach<T: Send + 'static>(handle: Self::Handle<T>);
+
+    /// Ends the task wherever it waits; its future is dropped now or soon.
+    fn cancel<T: Send + 'static>(handle: Self::Handle<T>);
+
+    /// Lets other tasks run.
+    fn yield_now() -> impl Future<Output = ()> + Send;
+
+    /// Waits for at least `duration`.
+    fn sleep(duration: Duration) -> impl Future<Output: Send> + Send + 'static;
+
+    /// `future`, unless it takes longer than `duration`.
+    fn timeout<F>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, impl Debug>> + Send
+    where
+        F: Future<Output: Send> + Send;
+
+    /// Starts `call` where it may block; from inside. It starts now, whether or not the future is polled.
+    fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static;
+
+    /// Runs `future` as a task, on a worker, and waits for it.
+    fn in_task<F>(&self, future: F) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let handle = self.spawn_remote(future);
+        self.block_on(Self::join(handle))
+    }
+}

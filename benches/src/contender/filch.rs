@@ -1,0 +1,78 @@
+//! filch.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use filch::{JoinHandle, Runtime};
+
+use super::Contender;
+
+pub(crate) struct Filch(Runtime);
+
+impl Contender for Filch {
+    const NAME: &'static str = "filch";
+
+    type Handle<T: Send + 'static> = JoinHandle<T>;
+
+    fn new(workers: usize) -> Self {
+        let runtime = Runtime::builder().worker_threads(workers).build().expect("filch starts");
+        Filch(runtime)
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future)
+    }
+
+    fn spawn_remote<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.0.spawn(future)
+    }
+
+    fn spawn<F>(future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        filch::spawn(future)
+    }
+
+    async fn join<T: Send + 'static>(handle: JoinHandle<T>) -> T {
+        handle.await.expect("the task neither panics nor is cancelled")
+    }
+
+    fn detach<T: Send + 'static>(handle: JoinHandle<T>) {
+        drop(handle);
+    }
+
+    fn cancel<T: Send + 'static>(handle: JoinHandle<T>) {
+        handle.abort();
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        filch::yield_now()
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output: Send> + Send + 'static {
+        filch::sleep(duration)
+    }
+
+    fn timeout<F>(
+        duration: Duration,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, impl Debug>> + Send
+    where
+        F: Future<Output: Send> + Send,
+    {
+        filch::timeout(duration, future)
+    }
+
+    fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Self::join(filch::spawn_blocking(call))
+    }
+}

@@ -1,0 +1,61 @@
+//! filch against tokio and async-executor: the same code, the same process, the same minutes.
+//!
+//! ```text
+//! cargo bench -p filch-benches                          # everything, a table at the end
+//! cargo bench -p filch-benches -- --filter ping_pong    # some of it
+//! cargo bench -p filch-benches -- --write               # and remake benches/RESULTS.md and its plot
+//! ```
+//!
+//! # How it is measured
+//!
+//! A machine drifts: its clock speed, its neighbours, its page cache. Two programs timed one after the other differ by more than
+//! two runtimes do. So the contenders take turns, *filch, tokio, async-executor, filch, tokio, …*, for at least seven rounds, and what
+//! counts is the ratio **within** each round. The table gives the median of these ratios and, beside it, the smallest and the
+//! largest. A range that includes 1 says that nothing was shown; a difference under 15 % is noise here.
+//!
+//! - A workload is written once, generic over `contender::Contender`, and monomorphised for each: no contender
+//!   pays for a call another does not pay for.
+//! - Every contender has the same number of worker threads (2, or `--workers`), and keeps its runtime for the whole workload.
+//!   A first round warms up and is not counted. While one runs, the runtimes of the others are parked.
+//! - Where CPU time or memory is measured, each figure comes from a process of its own.
+//! - tokio is built as most programs build it: multi-thread, `enable_all`, its I/O driver included. async-executor is run the way smol
+//!   runs it: one static executor, threads in `async_io::block_on`, timers of async-io, blocking calls by `blocking`.
+//!
+//! # How to read the ratio
+//!
+//! | the cell says | meaning | better |
+//! |---|---|---|
+//! | `4.3 ×` | tokio's figure / filch's: filch is 4.3 times as fast | larger |
+//! | `0.51 of` | filch's figure / tokio's: filch needs 51 % of tokio's | smaller |
+//! | `1.7` | filch's figure as it is, compared with nobody's | smaller |
+//!
+//! Times are speedups; CPU, lateness and memory are shares. In the plot everything is "times better than tokio". Goals are data in `workloads`; they hold with 2 workers. With more
+//! workers than that on 2 cores, 0.7 of them, and never worse than 0.9 of tokio. A goal is for the reader: nothing here fails
+//! because of a time, not even the tests, which only see to it that each workload does its work for each contender.
+//!
+//! # Where things are
+//!
+//! - `contender`: what a runtime has to offer to take part, and the three that do.
+//! - `workload`: what a workload is, its metrics and goals. `workloads`: all of them, and the table of goals.
+//! - `harness`: turns, rounds, processes. `stats`: median, percentiles.
+//! - `report`, `plot`, `machine`: the table, the picture, and where it was measured.
+//! - `usage`: CPU time and memory of this process.
+
+mod cli;
+mod contender;
+mod harness;
+mod machine;
+mod plot;
+mod report;
+mod stats;
+mod usage;
+mod workload;
+mod workloads;
+
+use std::process::ExitCode;
+
+/// The whole program: reads the command line, measures, prints, writes.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main()
+}

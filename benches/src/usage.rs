@@ -1,0 +1,47 @@
+//! CPU time and memory of this process. What a system does not tell is `None`, and a dash in the table.
+
+use std::time::Duration;
+
+/// CPU time that all threads of this process have used so far.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let seconds = u64::try_from(time.tv_sec).ok()?;
+        let nanos = u32::try_from(time.tv_nsec).ok()?;
+        Some(Duration::new(seconds, nanos))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Memory of this process that is in RAM now, in bytes.
+pub(crate) fn resident_now() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// The most that [`resident_now`] has ever been.
+pub(crate) fn resident_peak() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+fn status_bytes(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_tells_all() {
+        let (peak, now) = (resident_peak().unwrap(), resident_now().unwrap());
+        assert!(now > 100_000, "{now}");
+        assert!(peak > 100_000, "{peak}");
+        assert!(cpu_time().unwrap() > Duration::ZERO);
+    }
+}

@@ -1,0 +1,272 @@
+//! All workloads, with the goals as data. The goals were set on a machine with 2 cores.
+
+mod blocking;
+mod channel;
+mod memory;
+mod remote_spawn;
+mod spawn;
+mod timers;
+mod tokio_suite;
+
+use std::time::Duration;
+
+use crate::workload::{Entry, Metric, Unit};
+use channel::Kind;
+use timers::LightLoad;
+
+/// Every workload, in the order of the table.
+pub(crate) fn all() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    entries.extend(tokios_own());
+    entries.extend(spawning());
+    entries.extend(waiting());
+    entries.extend(light_loads());
+    entries.extend(resources());
+    entries
+}
+
+/// The workloads of tokio's `benches/rt_multi_threaded.rs` and `benches/remote_spawn.rs`.
+fn tokios_own() -> Vec<Entry> {
+    let mut entries = vec![
+        Entry::new(
+            "spawn_many_local",
+            "block_on spawns 10,000 tasks which count down; time per task until the last has run",
+            tokio_suite::SpawnManyLocal,
+        )
+        .metric(Metric::time().goal(4.0)),
+        Entry::new(
+            REMOTE_IDLE,
+            "a thread outside spawns 10,000 empty tasks onto an idle runtime, then joins them all; time per task",
+            tokio_suite::SpawnManyRemote::Idle,
+        )
+        .metric(Metric::time().goal(4.0)),
+        Entry::new(
+            "spawn_many_remote_busy1",
+            "the same beside 2 tasks per worker which compute 10 µs and yield, over and over",
+            tokio_suite::SpawnManyRemote::BesideYielders,
+        )
+        .metric(Metric::time().goal(5.0)),
+        Entry::new(
+            REMOTE_BUSY2,
+            "the same with 1,000 tasks, beside one task per worker which computes 10 µs and spawns its successor",
+            tokio_suite::SpawnManyRemote::BesideSpawners,
+        )
+        .metric(Metric::time().goal(50.0)),
+        Entry::new(
+            "yield_many",
+            "200 tasks yield 1,000 times each; time per yield",
+            tokio_suite::YieldMany,
+        )
+        .metric(Metric::time().goal(3.0).elsewhere(&[("Go 1.19", 218.0), ("asyncio", 1309.0)])),
+        Entry::new(
+            "ping_pong",
+            "1,000 tasks spawn a partner each and exchange two messages over oneshot channels; time per pair",
+            tokio_suite::PingPong,
+        )
+        .metric(Metric::time().goal(4.0)),
+        Entry::new(
+            "chained_spawn",
+            "a task spawns the next, 1,000 times; time per task",
+            tokio_suite::ChainedSpawn,
+        )
+        .metric(Metric::time().goal(5.0)),
+    ];
+    for (name, threads) in [
+        ("remote_spawn, 1 thread", 1),
+        ("remote_spawn, 2 threads", 2),
+        ("remote_spawn, 4 threads", 4),
+        ("remote_spawn, 8 threads", 8),
+        ("remote_spawn, 16 threads", 16),
+    ] {
+        let about = "so many threads outside spawn 12,800 empty tasks at the same time; time per task, threads started and \
+                     tasks joined";
+        entries.push(
+            Entry::new(name, about, remote_spawn::RemoteSpawn { threads })
+                .metric(Metric::time().goal(3.0)),
+        );
+    }
+    entries
+}
+
+fn spawning() -> Vec<Entry> {
+    vec![
+        Entry::new(
+            "spawn + join 10k",
+            "a task spawns 10,000 empty tasks, then joins them all; time per task",
+            spawn::SpawnJoinMany,
+        )
+        .metric(Metric::time().goal(8.0).elsewhere(&[("Go 1.19", 441.0), ("asyncio", 7013.0)])),
+        Entry::new(
+            "spawn + await one",
+            "a task spawns an empty task and awaits it, over and over; time per task",
+            spawn::SpawnAwaitOne,
+        )
+        .metric(Metric::time().goal(4.0).elsewhere(&[("Go 1.19", 394.0), ("asyncio", 7028.0)])),
+        Entry::new(
+            "idle wake → body",
+            "a thread outside spawns onto a runtime that has been idle for 0.2 ms; median time until the task's body runs",
+            spawn::IdleWake,
+        )
+        .metric(Metric::time().goal(3.0)),
+    ]
+}
+
+fn waiting() -> Vec<Entry> {
+    vec![
+        Entry::new(
+            "channel, async-channel",
+            "two tasks send a number to and fro over two bounded(1) channels; time there and back",
+            channel::BackAndForth(Kind::AsyncChannel),
+        )
+        .metric(Metric::time().goal(1.5)),
+        Entry::new(
+            "channel, tachyonix",
+            "the same over the fastest channels of a library",
+            channel::BackAndForth(Kind::Tachyonix),
+        )
+        .metric(
+            Metric::time().elsewhere(&[("Go 1.19", 417.0), ("asyncio", 9672.0)]),
+        ),
+        Entry::new(
+            "timeout around a yield",
+            "a task awaits a future which is ready after one yield, under a timeout of an hour; time for each",
+            timers::TimeoutAroundYield,
+        )
+        .metric(Metric::time().goal(8.0).elsewhere(&[("asyncio", 16923.0)])),
+        Entry::new(
+            "100,000 sleeps",
+            "100,000 tasks sleep once, for 1 to 50 ms; CPU time per sleep, spawning included, and lateness",
+            timers::ManySleeps,
+        )
+        .metric(Metric::share("CPU").goal(0.5))
+        .metric(Metric::share("p50 lateness").goal(0.2))
+        .in_own_process(),
+    ]
+}
+
+/// Tasks that sleep again and again: the machine is mostly idle.
+fn light_loads() -> Vec<Entry> {
+    let micros = Duration::from_micros;
+    let load = LightLoad { tasks: 500, sleeps: 40, stretch: 1, compute: Duration::ZERO };
+    let entry =
+        |name, about, load| Entry::new(name, about, load).in_own_process().rounds_at_least(11);
+    let report = |entry: Entry| {
+        entry
+            .metric(Metric::share("p50 lateness"))
+            .metric(Metric::share("p99 lateness"))
+            .metric(Metric::share("CPU"))
+    };
+    vec![
+        entry(
+            "light load, 500 tasks",
+            "500 tasks sleep 40 times, for 1 to 20 ms; lateness, CPU time per sleep",
+            load,
+        )
+        .metric(Metric::share("p50 lateness").goal(0.55))
+        .metric(Metric::share("p99 lateness").goal(0.55))
+        .metric(Metric::share("CPU").goal(0.9)),
+        report(entry(
+            "light load, 5 tasks",
+            "5 tasks sleep 100 times, for 1 to 20 ms",
+            LightLoad { tasks: 5, sleeps: 100, ..load },
+        )),
+        report(entry(
+            "light load, 50 tasks",
+            "50 tasks sleep 40 times, for 1 to 20 ms",
+            LightLoad { tasks: 50, ..load },
+        )),
+        report(entry(
+            "light load, 3000 tasks",
+            "3,000 tasks sleep 20 times, for 6 to 120 ms: as many sleeps a second as with 500 tasks",
+            LightLoad { tasks: 3000, sleeps: 20, stretch: 6, ..load },
+        )),
+        report(entry(
+            "light load, 500 tasks + 50 µs",
+            "500 tasks sleep 20 times, for 4 to 80 ms, and compute 50 µs after each: 0.6 cores are busy",
+            LightLoad { sleeps: 20, stretch: 4, compute: micros(50), ..load },
+        )),
+        report(entry(
+            "light load, 500 tasks + 200 µs",
+            "500 tasks sleep 10 times, for 16 to 320 ms, and compute 200 µs after each: 0.6 cores are busy",
+            LightLoad { sleeps: 10, stretch: 16, compute: micros(200), ..load },
+        )),
+    ]
+}
+
+fn resources() -> Vec<Entry> {
+    vec![
+        Entry::new(
+            "1,000,000 sleeping tasks",
+            "a million tasks each in a sleep of an hour, handles kept in a Vec: the process's peak memory beyond what it had \
+             before, per task; and what it still has beyond that when all are cancelled and gone",
+            memory::SleepingTasks,
+        )
+        .metric(Metric::bytes("peak RSS per task").goal(0.4))
+        .metric(Metric::bytes("RSS per task, all gone").itself())
+        .in_own_process(),
+        Entry::new(
+            "spawn_blocking, 16 threads",
+            "16 threads outside, each in block_on, make 10 batches of 16 empty blocking calls and await each batch; time per call",
+            blocking::SpawnBlocking { threads: 16 },
+        )
+        .metric(Metric::time().goal(3.0)),
+    ]
+}
+
+const REMOTE_IDLE: &str = "spawn_many_remote_idle";
+const REMOTE_BUSY2: &str = "spawn_many_remote_busy2";
+
+/// A figure that follows from two workloads.
+pub(crate) struct Derived {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// This workload's time per operation …
+    pub(crate) dividend: &'static str,
+    /// … over this one's.
+    pub(crate) divisor: &'static str,
+    pub(crate) metric: Metric,
+}
+
+/// How unfair a runtime is to those who spawn from outside.
+pub(crate) const FAIRNESS: Derived = Derived {
+    name: "busy2 / remote_idle",
+    about: "fairness: how much longer a task from outside takes if the workers spawn busily themselves",
+    dividend: REMOTE_BUSY2,
+    divisor: REMOTE_IDLE,
+    metric: Metric { unit: Unit::Times, ..Metric::time().itself().goal(4.0) },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Plan;
+
+    /// So that no workload rots: each does two tiny rounds for each contender.
+    #[test]
+    fn every_workload_does_its_work_for_every_contender() {
+        let plan = Plan::quick(2);
+        for entry in all() {
+            for runner in &entry.contenders {
+                let mut round = (runner.start)(plan);
+                for _ in 0..2 {
+                    let sample = round();
+                    let what = format!("{} by {}: {sample:?}", entry.name, runner.contender);
+                    assert_eq!(sample.ops, (entry.batch)(plan), "{what}");
+                    assert_eq!(sample.figures.len(), entry.metrics.len(), "{what}");
+                    let plausible = |figure: &f64| figure.is_nan() || *figure >= 0.0;
+                    assert!(sample.figures.iter().all(plausible), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_fit_a_table() {
+        let mut names: Vec<_> = all().iter().map(|entry| entry.name).collect();
+        assert!(names.iter().all(|name| !name.contains(['|', '\n'])));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().len());
+        assert!(names.contains(&FAIRNESS.dividend) && names.contains(&FAIRNESS.divisor));
+    }
+}

@@ -1,0 +1,27 @@
+# `just` lists the recipes.
+_list:
+    @just --list
+
+# Everything: unit tests, doc tests, acceptance programs, loom models.
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# What CI refuses: formatting, and any warning.
+lint:
+    .ci/run fmt clippy
+
+# The documentation, private items included; opens it with `just doc --open`.
+doc *arguments:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items -p filch -p filch-timer -p filch-macros {{arguments}}
+
+# The loom models and their twins.
+loom *arguments:
+    cargo test -p loom-tests {{arguments}}
+
+# The benchmarks.
+bench *arguments:
+    cargo bench -p filch-benches {{arguments}}
+
+# All of CI, or some stages: `just ci fmt clippy`.
+ci *stages:
+    .ci/run {{stages}}

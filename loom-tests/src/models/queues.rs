@@ -1,0 +1,112 @@
+//! The queues made of tasks: each task comes out once, with what was written before it went in.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::task::{Desk, run_on};
+use crate::primitive::{AtomicUsize, Ordering, UnsafeCell};
+use crate::scheduler::injector::Injector;
+use crate::scheduler::queue::Queue;
+use crate::scheduler::slot::Slot;
+use crate::task::Runnable;
+use crate::task::cell::Pile;
+
+/// Adds up what it was given when it is polled.
+struct Adds {
+    sum: Arc<AtomicUsize>,
+    value: UnsafeCell<usize>,
+}
+
+impl Future for Adds {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: loom checks.
+        let value = self.value.with(|value| unsafe { *value });
+        self.sum.fetch_add(value, Ordering::Relaxed);
+        Poll::Ready(())
+    }
+}
+
+fn adds(sum: &Arc<AtomicUsize>, value: usize) -> Runnable {
+    let (task, handle) =
+        Desk::new().spawn(Adds { sum: sum.clone(), value: UnsafeCell::new(value) });
+    drop(handle);
+    task
+}
+
+fn run_all(queue: &Queue<Runnable>) {
+    while let Some(task) = queue.pop() {
+        run_on(task);
+    }
+}
+
+/// The owner fills, replaces and empties its slot while a thief helps itself.
+pub fn slot_put_steal_take() {
+    let (sum, slot) = (Arc::new(AtomicUsize::new(0)), Arc::new(Slot::new()));
+    slot.open();
+    let thief = {
+        let slot = slot.clone();
+        thread::spawn(move || slot.steal().into_iter().for_each(run_on))
+    };
+    for value in [1, 10] {
+        slot.put(adds(&sum, value)).into_iter().for_each(run_on);
+    }
+    slot.close();
+    slot.take().into_iter().for_each(run_on);
+    thief.join().unwrap();
+    assert!(sum.load(Ordering::Relaxed) == 11, "MODEL: each task runs once");
+}
+
+/// Two push, one of them several at once, while a worker takes.
+pub fn injector_push_push_pop() {
+    let (sum, injector) = (Arc::new(AtomicUsize::new(0)), Arc::new(Injector::new()));
+    let one = {
+        let (sum, injector) = (sum.clone(), injector.clone());
+        thread::spawn(move || injector.push(adds(&sum, 1)).expect("MODEL: it is open"))
+    };
+    let worker = {
+        let injector = injector.clone();
+        thread::spawn(move || {
+            let queue = Queue::new();
+            if let Some((task, _)) = injector.pop(&queue, 1) {
+                run_on(task);
+            }
+            run_all(&queue);
+        })
+    };
+    let mut pile = Pile::new();
+    pile.add(adds(&sum, 10));
+    pile.add(adds(&sum, 100));
+    injector.push_all(pile).expect("MODEL: it is open");
+    one.join().unwrap();
+    worker.join().unwrap();
+    let queue = Queue::new();
+    while let Some((task, _)) = injector.pop(&queue, 1) {
+        run_on(task);
+        run_all(&queue);
+    }
+    assert!(sum.load(Ordering::Relaxed) == 111, "MODEL: each task runs once");
+}
+
+/// A push while the injector is closed: the task is either handed out by `close` or handed back.
+pub fn injector_push_close() {
+    let (sum, injector) = (Arc::new(AtomicUsize::new(0)), Arc::new(Injector::new()));
+    let pusher = {
+        let (sum, injector) = (sum.clone(), injector.clone());
+        thread::spawn(move || {
+            if let Err(task) = injector.push(adds(&sum, 1)) {
+                run_on(task);
+            }
+        })
+    };
+    let (ready, incoming) = injector.close();
+    ready.chain(incoming).for_each(run_on);
+    pusher.join().unwrap();
+    assert!(injector.is_empty(), "MODEL: a closed injector stays empty");
+    assert!(sum.load(Ordering::Relaxed) == 1, "MODEL: the task runs once");
+}

@@ -1,0 +1,2 @@
+#[filch::main]
+extern "C" fn main() {}

@@ -1,0 +1,4 @@
+#[filch::main]
+async fn main<T: Default>() -> T {
+    T::default()
+}

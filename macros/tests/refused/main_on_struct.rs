@@ -1,0 +1,6 @@
+#[filch::main]
+struct Main;
+
+fn main() {
+    let _ = Main;
+}

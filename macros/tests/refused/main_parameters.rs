@@ -1,0 +1,4 @@
+#[filch::main]
+async fn main(arguments: Vec<String>) {
+    println!("{arguments:?}");
+}

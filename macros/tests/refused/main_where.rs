@@ -1,0 +1,6 @@
+#[filch::main]
+async fn main()
+where
+    String: Clone,
+{
+}

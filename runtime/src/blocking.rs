@@ -1,0 +1,339 @@
+//! Threads for calls that wait: files, DNS, a database driver without async.
+//!
+//! A job is a task whose first and only poll is the call. The pool starts threads as they are
+//! needed, up to a limit, and lets them go when they were idle for a while. The queue has a limit,
+//! too: a job that finds it full is refused at once, with an error that says so.
+//!
+//! Who is woken for a job: `idle` counts the threads that wait, `called` how many of them have
+//! been called and have not come yet. A submitter calls a thread only if one is left to call;
+//! else it starts a new one, up to the limit. Both counts change under the lock, and whoever
+//! stops waiting, for whatever reason, answers one call. So a thread that gives up at the same
+//! moment as a job comes either takes the job or was not counted on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::context;
+use crate::error::JoinError;
+use crate::primitive::{Condvar, Mutex, MutexGuard};
+use crate::runtime::Handle;
+use crate::task::cell::{self, Closed, Listed, Place};
+use crate::task::{JoinHandle, Runnable, Schedule};
+
+/// Runs a call that blocks on a thread made for such calls, and gives its result.
+///
+/// For calls that *wait*. A job that has started cannot be aborted; one that waits in the queue
+/// is dropped unstarted when its turn comes. The number of threads and the length of the queue are
+/// bounded ([`Builder::max_blocking_threads`](crate::Builder::max_blocking_threads),
+/// [`Builder::blocking_queue`](crate::Builder::blocking_queue)); a job that finds the queue full
+/// gives an error with [`is_rejected`](JoinError::is_rejected).
+///
+/// # Panics
+///
+/// Outside a runtime; and in a process that was forked after the runtime was made.
+///
+/// ```
+/// let sum: u64 = filch::run(async {
+///     filch::spawn_blocking(|| (1..=10).sum()).await.unwrap()
+/// });
+/// assert_eq!(sum, 55);
+/// ```
+#[doc(alias = "to_thread")]
+#[doc(alias = "run_in_executor")]
+#[track_caller]
+pub fn spawn_blocking<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let site = Location::caller();
+    match context::with(Handle::clone) {
+        Some(handle) => spawn_blocking_on(&handle, site, f),
+        None => context::none("filch::spawn_blocking"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn spawn_blocking_on<F, T>(
+    handle: &Handle,
+    site: &'static Location<'static>,
+    f: F,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    handle.scheduler().assert_same_process();
+    let new = cell::Spawn { owner: &Nobody, site, home: None, extra: None };
+    let (job, join) = cell::spawn::<OnPool, _>(Job(Some(f)), new);
+    handle.blocking().submit(handle, job);
+    JoinHandle::new(join)
+}
+
+/// The call, as a future that is ready at its first poll.
+struct Job<F>(Option<F>);
+
+/// The closure is called by value, never through a pinned reference.
+impl<F> Unpin for Job<F> {}
+
+impl<F: FnOnce() -> T, T> Future for Job<F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        Poll::Ready(self.0.take().expect("a job is polled once")())
+    }
+}
+
+/// Jobs are never idle, so nobody ever schedules or lists them.
+#[derive(Debug)]
+struct Nobody;
+
+#[derive(Debug)]
+enum OnPool {}
+
+impl Schedule for OnPool {
+    type Owner = Nobody;
+
+    fn schedule(_: &'static Nobody, job: Runnable) {
+        drop(job);
+    }
+
+    fn track(_: &'static Nobody, job: Listed) -> Result<Place, (Closed, Listed)> {
+        Err((Closed, job))
+    }
+
+    fn untrack(_: &'static Nobody, _: Place) -> Listed {
+        unreachable!("jobs are not listed")
+    }
+}
+
+/// Limits of the pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) threads: usize,
+    pub(crate) queue: usize,
+    pub(crate) keep_alive: Duration,
+}
+
+/// The threads and what waits for them.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    limits: Limits,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// There is a job, or the end has come.
+    news: Condvar,
+    /// A thread has left.
+    gone: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Runnable>,
+    threads: usize,
+    idle: usize,
+    called: usize,
+    stopping: bool,
+}
+
+/// What a submitter does about its job.
+enum Submit {
+    Queued,
+    StartThread,
+    Refused(Runnable, Refusal),
+}
+
+enum Refusal {
+    Stopping,
+    Full,
+}
+
+impl Pool {
+    pub(crate) fn new(limits: Limits) -> Pool {
+        let inner = Inner {
+            state: Mutex::new(State::default()),
+            news: Condvar::new(),
+            gone: Condvar::new(),
+        };
+        Pool { limits, inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn submit(&self, handle: &Handle, job: Runnable) {
+        let next = self.inner.state.lock().submit(job, self.limits);
+        match next {
+            Submit::Queued => self.inner.news.notify_one(),
+            Submit::StartThread => self.start_thread(handle),
+            Submit::Refused(job, Refusal::Stopping) => drop(job),
+            Submit::Refused(job, Refusal::Full) => {
+                let limit = self.limits.queue;
+                job.fail(|label| {
+                    JoinError::rejected(
+                        label,
+                        format!(
+                            "{limit} blocking jobs wait already, the most this runtime allows; \
+                             hold callers back with a semaphore, or raise Builder::blocking_queue"
+                        ),
+                    )
+                });
+            }
+        }
+    }
+
+    fn start_thread(&self, handle: &Handle) {
+        let (inner, limits) = (Arc::clone(&self.inner), self.limits);
+        let context = handle.clone();
+        let started = handle.thread_builder("blocking").spawn(move || {
+            let hooks = context.clone();
+            let _entered = context::enter(context);
+            hooks.thread_starts();
+            inner.work(limits.keep_alive);
+            hooks.thread_stops();
+        });
+        if let Err(error) = started {
+            self.thread_refused(&error);
+        }
+    }
+
+    /// The system gives no further thread. That only matters if there is none at all.
+    fn thread_refused(&self, error: &std::io::Error) {
+        let mut state = self.inner.state.lock();
+        state.threads -= 1;
+        let stranded =
+            if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
+        drop(state);
+        for job in stranded {
+            job.fail(|label| {
+                JoinError::rejected(
+                    label,
+                    format!("the system refused a thread for blocking jobs: {error}"),
+                )
+            });
+        }
+    }
+
+    /// Refuses jobs from now on, and drops those that wait.
+    pub(crate) fn stop(&self) -> usize {
+        let mut state = self.inner.state.lock();
+        state.stopping = true;
+        let dropped = std::mem::take(&mut state.queue);
+        drop(state);
+        self.inner.news.notify_all();
+        dropped.len()
+    }
+
+    /// After [`Pool::stop`]: waits for the running jobs, no longer than until `deadline`. Answers how many
+    /// still run.
+    pub(crate) fn wait_until_gone(&self, deadline: Instant) -> usize {
+        let mut state = self.inner.state.lock();
+        while state.threads > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            (state, _) = self.inner.gone.wait_timeout(state, left);
+        }
+        state.threads
+    }
+
+    /// Jobs that wait for a thread.
+    pub(crate) fn queue_depth(&self) -> usize {
+        self.inner.state.lock().queue.len()
+    }
+
+    /// Threads, busy and idle.
+    pub(crate) fn threads(&self) -> usize {
+        self.inner.state.lock().threads
+    }
+}
+
+impl State {
+    fn submit(&mut self, job: Runnable, limits: Limits) -> Submit {
+        if self.stopping {
+            return Submit::Refused(job, Refusal::Stopping);
+        }
+        let free = self.idle - self.called;
+        if free == 0 && self.threads >= limits.threads && self.queue.len() >= limits.queue {
+            return Submit::Refused(job, Refusal::Full);
+        }
+        self.queue.push_back(job);
+        if free > 0 {
+            self.called += 1;
+            Submit::Queued
+        } else if self.threads < limits.threads {
+            self.threads += 1;
+            Submit::StartThread
+        } else {
+            Submit::Queued
+        }
+    }
+}
+
+impl Inner {
+    fn work(&self, keep_alive: Duration) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                // Its end is in its handle; a panic ended inside.
+                let _ = job.run();
+                state = self.state.lock();
+                continue;
+            }
+            let stay = !state.stopping && {
+                let called;
+                (state, called) = self.wait(state, keep_alive);
+                called || !state.queue.is_empty()
+            };
+            if !stay {
+                // Under the lock that saw the queue empty: a job that comes now starts a thread.
+                state.threads -= 1;
+                drop(state);
+                self.gone.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits to be called. `false`: nobody did for a long time.
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        keep_alive: Duration,
+    ) -> (MutexGuard<'a, State>, bool) {
+        state.idle += 1;
+        let give_up = Instant::now().checked_add(keep_alive);
+        while state.called == 0 && !state.stopping {
+            let left = match give_up {
+                Some(at) => at.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            if left.is_zero() {
+                break;
+            }
+            (state, _) = self.news.wait_timeout(state, left);
+        }
+        state.idle -= 1;
+        let called = state.called > 0;
+        if called {
+            state.called -= 1;
+        }
+        let stopping = state.stopping;
+        (state, called || stopping)
+    }
+}
+
+impl fmt::Debug for Submit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Submit")
+    }
+}

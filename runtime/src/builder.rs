@@ -1,0 +1,261 @@
+//! Settings of a runtime.
+
+use std::env::{self, VarError};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use filch_timer::{Clock, Timer};
+
+use crate::blocking;
+use crate::primitive::unmodelled::{AtomicUsize, Ordering};
+use crate::runtime::Runtime;
+use crate::scheduler::worker;
+use crate::sys;
+use crate::task::cell::contained;
+
+/// The variable that sets the number of workers where the program does not.
+const WORKERS_VARIABLE: &str = "FILCH_WORKER_THREADS";
+/// A runtime with more could not number them all.
+const MOST_WORKERS: usize = 4096;
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// Settings of a [`Runtime`]; everything has a default.
+///
+/// ```
+/// use std::time::Duration;
+/// let runtime = filch::Runtime::builder()
+///     .worker_threads(2)
+///     .thread_name("api")
+///     .blocking_keep_alive(Duration::from_secs(2))
+///     .build()?;
+/// assert_eq!(runtime.block_on(async { 1 + 1 }), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    workers: Option<usize>,
+    config: Config,
+    timer_gap: Duration,
+    manual_clock: bool,
+}
+
+/// What a running runtime still needs of its settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) threads: ThreadConfig,
+    pub(crate) blocking: blocking::Limits,
+}
+
+#[derive(Clone)]
+pub(crate) struct ThreadConfig {
+    name: Arc<str>,
+    stack_size: Option<usize>,
+    on_start: Option<Hook>,
+    on_stop: Option<Hook>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The default settings.
+    pub fn new() -> Builder {
+        Builder {
+            workers: None,
+            config: Config {
+                threads: ThreadConfig {
+                    name: "filch".into(),
+                    stack_size: None,
+                    on_start: None,
+                    on_stop: None,
+                },
+                blocking: blocking::Limits {
+                    threads: 512,
+                    queue: 65_536,
+                    keep_alive: Duration::from_secs(10),
+                },
+            },
+            timer_gap: Duration::from_millis(1),
+            manual_clock: false,
+        }
+    }
+
+    /// How many threads poll tasks. Default: `FILCH_WORKER_THREADS` if it is set, else the
+    /// number of CPUs this process may use (a cgroup's quota counts).
+    pub fn worker_threads(mut self, count: usize) -> Builder {
+        self.workers = Some(count);
+        self
+    }
+
+    /// The first part of the names of threads: `name-worker-1`, `name-blocking-2`, `name-timer`.
+    /// Default: `filch`.
+    pub fn thread_name(mut self, name: impl AsRef<str>) -> Builder {
+        self.config.threads.name = name.as_ref().into();
+        self
+    }
+
+    /// The stack of each thread, in bytes. Default: what std takes (2 MiB).
+    pub fn thread_stack_size(mut self, bytes: usize) -> Builder {
+        self.config.threads.stack_size = Some(bytes);
+        self
+    }
+
+    /// Is called on each worker and blocking thread before its first task. A panic in it is
+    /// reported by the panic hook, and goes no further.
+    pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Builder {
+        self.config.threads.on_start = Some(Arc::new(f));
+        self
+    }
+
+    /// Is called on each worker and blocking thread after its last task. A panic in it is
+    /// reported by the panic hook, and goes no further.
+    pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Builder {
+        self.config.threads.on_stop = Some(Arc::new(f));
+        self
+    }
+
+    /// How many threads there may be for [`spawn_blocking`](crate::spawn_blocking). Default: 512.
+    pub fn max_blocking_threads(mut self, count: usize) -> Builder {
+        self.config.blocking.threads = count;
+        self
+    }
+
+    /// How many blocking jobs may wait for a thread before further ones are refused. Default:
+    /// 65,536.
+    pub fn blocking_queue(mut self, jobs: usize) -> Builder {
+        self.config.blocking.queue = jobs;
+        self
+    }
+
+    /// How long an idle blocking thread stays. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Builder {
+        self.config.blocking.keep_alive = time;
+        self
+    }
+
+    /// The least time between two turns of the timer: sleeps are late by at most this and what
+    /// the system adds, and a smaller gap costs more CPU. Default: 1 ms.
+    pub fn timer_gap(mut self, gap: Duration) -> Builder {
+        self.timer_gap = gap;
+        self
+    }
+
+    /// Time stands still until it is moved on. For tests.
+    #[doc(hidden)]
+    pub fn manual_clock(mut self, manual: bool) -> Builder {
+        self.manual_clock = manual;
+        self
+    }
+
+    /// Makes the runtime and starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`: no worker or more than 4096, no blocking thread, or a
+    /// `FILCH_WORKER_THREADS` that is not such a number. Otherwise what the system said when it
+    /// refused a thread; those already started end again.
+    ///
+    /// ```
+    /// let error = filch::Runtime::builder().worker_threads(0).build().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
+    pub fn build(self) -> io::Result<Runtime> {
+        let workers = match self.workers {
+            Some(count) => check_workers(count, "Builder::worker_threads")?,
+            None => default_workers()?,
+        };
+        if self.config.blocking.threads == 0 {
+            return Err(invalid(
+                "Builder::max_blocking_threads is 0: blocking jobs would wait for ever; allow at \
+                 least one thread"
+                    .into(),
+            ));
+        }
+        sys::watch_forks();
+        let threads = &self.config.threads;
+        let mut timer = Timer::builder()
+            .clock(if self.manual_clock { Clock::manual() } else { Clock::system() })
+            .shards(workers + 1)
+            .min_gap(self.timer_gap)
+            .thread_name(format!("{}-timer", threads.name))
+            .around_wakes(worker::batch);
+        if let Some(bytes) = threads.stack_size {
+            timer = timer.stack_size(bytes);
+        }
+        let timer = timer.start().map_err(|error| {
+            let text = format!("the system refused the timer thread: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+        Runtime::start(self.config, workers, timer)
+    }
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+fn check_workers(count: usize, source: &str) -> io::Result<usize> {
+    match count {
+        0 => Err(invalid(format!(
+            "{source} is 0: without a worker no task would ever run; say at least 1, or leave it \
+             out for one worker per CPU"
+        ))),
+        1..=MOST_WORKERS => Ok(count),
+        _ => Err(invalid(format!("{source} is {count}: the most is {MOST_WORKERS}"))),
+    }
+}
+
+fn default_workers() -> io::Result<usize> {
+    match env::var(WORKERS_VARIABLE) {
+        Ok(text) => match text.trim().parse() {
+            Ok(count) => check_workers(count, WORKERS_VARIABLE),
+            Err(_) => Err(invalid(format!(
+                "{WORKERS_VARIABLE} is `{text}`: it must be a whole number from 1 to \
+                 {MOST_WORKERS}, or not set for one worker per CPU"
+            ))),
+        },
+        Err(VarError::NotPresent) => Ok(num_cpus::get().clamp(1, MOST_WORKERS)),
+        Err(VarError::NotUnicode(text)) => Err(invalid(format!(
+            "{WORKERS_VARIABLE} is {text:?}: it must be a whole number from 1 to {MOST_WORKERS}"
+        ))),
+    }
+}
+
+impl ThreadConfig {
+    pub(crate) fn builder(&self, kind: &str) -> thread::Builder {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut builder = thread::Builder::new().name(format!("{}-{kind}-{number}", self.name));
+        if let Some(bytes) = self.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        builder
+    }
+
+    pub(crate) fn starts(&self) {
+        contained(|| self.on_start.iter().for_each(|f| f()));
+    }
+
+    pub(crate) fn stops(&self) {
+        contained(|| self.on_stop.iter().for_each(|f| f()));
+    }
+}
+
+impl fmt::Debug for ThreadConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadConfig")
+            .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
+            .field("on_start", &self.on_start.is_some())
+            .field("on_stop", &self.on_stop.is_some())
+            .finish()
+    }
+}

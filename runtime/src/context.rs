@@ -1,0 +1,55 @@
+//! Which runtime this thread works for.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+
+use crate::primitive::tls;
+use crate::runtime::Handle;
+use crate::scheduler::Scheduler;
+
+tls! { static HANDLE: RefCell<Option<Handle>> = RefCell::new(None) }
+tls! {
+    /// The scheduler of the same runtime: spawning needs no more, and this one has no destructor.
+    static SCHEDULER: Cell<Option<&'static Scheduler>> = Cell::new(None)
+}
+
+/// While it lives, the thread belongs to a runtime; then to the one before.
+pub(crate) struct Entered {
+    handle: Option<Handle>,
+    scheduler: Option<&'static Scheduler>,
+    on_this_thread: PhantomData<*const ()>,
+}
+
+pub(crate) fn enter(handle: Handle) -> Entered {
+    let scheduler = SCHEDULER.replace(Some(handle.scheduler()));
+    let handle = HANDLE.replace(Some(handle));
+    Entered { handle, scheduler, on_this_thread: PhantomData }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        SCHEDULER.set(self.scheduler);
+        // The old handle may be the last one, so it is dropped outside the borrow.
+        drop(HANDLE.replace(self.handle.take()));
+    }
+}
+
+/// Runs `f` with this thread's runtime, if it has one.
+pub(crate) fn with<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
+    HANDLE.try_with(|handle| handle.borrow().as_ref().map(f)).ok().flatten()
+}
+
+pub(crate) fn scheduler() -> Option<&'static Scheduler> {
+    SCHEDULER.with(Cell::get)
+}
+
+/// What to say when something needs a runtime and there is none.
+#[cold]
+#[track_caller]
+pub(crate) fn none(what: &str) -> ! {
+    panic!(
+        "{what} was called outside a filch runtime: call it inside `filch::run(async {{ … }})`, \
+         `Runtime::block_on` or `#[filch::main]`, or use a `Handle` (`runtime.handle()`) from \
+         other threads"
+    )
+}

@@ -1,0 +1,123 @@
+//! asyncio's task API for Rust, on a multi-threaded work-stealing scheduler.
+//!
+//! filch is an async runtime for services that *compute and wait*: an API that resizes images, a
+//! proxy that runs models, a database front end. Per-worker deques feed a thread pool, and a
+//! dedicated timer thread with a binary heap wakes sleeping tasks across workers.
+//!
+//! # In three steps
+//!
+//! **Run something.** [`run`] makes a runtime, polls a future on the calling thread until it is
+//! ready, and cleans up:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! async fn greet(name: &str) -> String {
+//!     filch::sleep(Duration::from_millis(1)).await;
+//!     format!("hello, {name}")
+//! }
+//!
+//! assert_eq!(filch::run(greet("world")), "hello, world");
+//! ```
+//!
+//! **Do things at the same time.** A *task* is a future that the runtime drives on its own, on
+//! any of its worker threads. [`spawn`] starts one and gives a handle to wait for it. Dropping the
+//! handle lets the task go on; a panic in it becomes an error of the handle:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! filch::run(async {
+//!     let start = Instant::now();
+//!     let nap = || filch::sleep(Duration::from_millis(20));
+//!     let (one, two) = (filch::spawn(nap()), filch::spawn(nap()));
+//!     one.await.unwrap();
+//!     two.await.unwrap();
+//!     assert!(start.elapsed() < Duration::from_millis(40), "they slept side by side");
+//!
+//!     # std::panic::set_hook(Box::new(|_| {}));
+//!     let failed = filch::spawn(async { panic!("oh no") }).await;
+//!     assert!(failed.unwrap_err().is_panic());
+//! });
+//! ```
+//!
+//! **Let nothing take for ever, and nothing block.** [`timeout`] limits a wait, [`JoinHandle::abort`]
+//! ends a task, and [`spawn_blocking`] takes calls that block to threads made for them:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! filch::run(async {
+//!     let stuck = filch::spawn(std::future::pending::<()>());
+//!     let waited = filch::timeout(Duration::from_millis(5), stuck).await;
+//!     assert!(waited.is_err(), "five milliseconds are up");
+//!
+//!     let lines = filch::spawn_blocking(|| std::fs::read_to_string("Cargo.toml")).await;
+//!     assert!(lines.is_ok(), "the call ran on a thread of its own, and did not panic");
+//! });
+//! ```
+//!
+//! # Where to look
+//!
+//! | to … | there is |
+//! |------|----------|
+//! | start a program | [`run`], [`#[filch::main]`](macro@main), [`#[filch::test]`](macro@test) |
+//! | keep a runtime, set it up, end it | [`Runtime`], [`Builder`], [`Runtime::shutdown`] |
+//! | start tasks | [`spawn`], [`task::Builder`], [`Handle::spawn`] from other threads |
+//! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
+//! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
+//! | call what blocks | [`spawn_blocking`] |
+//! | let others run | [`yield_now`] |
+//!
+//! Channels, locks and combinators are not in here: `async-channel`, `async-lock`, `event-listener`,
+//! `futures-lite` and `futures-concurrency` work with any runtime, and with this one.
+//!
+//! # Good to know
+//!
+//! - Futures from other runtimes' I/O libraries need those runtimes; everything that only uses
+//!   `std::task::Waker` works here.
+//! - With `panic = "abort"` a panic in a task ends the process, as everywhere; nothing else changes.
+//! - A process that forks after it has made a runtime keeps the runtime's threads in the parent
+//!   only. In the child, spawning on it panics with advice; make a new [`Runtime`] there. Wakers are
+//!   not to be used in signal handlers.
+//! - Time is the monotonic clock: setting the system's clock neither fires nor delays anything.
+//!   While a machine is suspended that clock stands still on Linux; sleeps then end that much later.
+//!
+//! How it works inside is told in `ARCHITECTURE.md`, and in each file's own words.
+
+mod blocking;
+mod builder;
+mod context;
+mod error;
+pub(crate) mod primitive;
+mod runtime;
+mod scheduler;
+mod shutdown;
+mod spawn;
+mod sys;
+pub mod task;
+pub mod time;
+mod timeouts;
+
+pub use filch_macros::{main, test};
+
+pub use crate::blocking::spawn_blocking;
+pub use crate::builder::Builder;
+pub use crate::error::{Elapsed, JoinError};
+
+pub use crate::runtime::{Handle, Runtime, run};
+pub use crate::shutdown::ShutdownReport;
+pub use crate::spawn::{spawn, yield_now};
+pub use crate::task::{JoinHandle, TaskInfo};
+pub use crate::time::{interval, interval_at, sleep, sleep_until};
+pub use crate::timeouts::{timeout, timeout_at};
+
+#[cfg(filch_loom)]
+#[path = "../../loom-tests/src/models/mod.rs"]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod __models;
+
+/// For the attribute macros.
+#[doc(hidden)]
+pub mod __private;

@@ -1,0 +1,134 @@
+//! What the runtime's protocols are made of: std's atomics and locks, or loom's.
+//!
+//! This is the only file that names `std::sync::atomic`. The loom build (see `loom-tests`)
+//! swaps the whole module for one with the same face, whose atomics record each place they are
+//! used from, so that a model can be run again with that one place weakened.
+
+#[cfg(not(filch_loom))]
+pub(crate) use real::*;
+
+#[cfg(filch_loom)]
+pub(crate) use filch_loom_primitive::*;
+
+/// Atomics that no model looks at, because they live in statics, which loom cannot have:
+/// counters, the fork flag, the depot. No wake-up ever depends on one of them.
+pub(crate) mod unmodelled {
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+#[cfg(not(filch_loom))]
+mod real {
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+
+    use std::ops::Deref;
+    use std::sync::PoisonError;
+
+    /// A mutex that does not know poisoning: nothing user-written runs under any of ours.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+    pub(crate) type MutexGuard<'a, T> = std::sync::MutexGuard<'a, T>;
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Mutex(std::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// A condition variable for [`Mutex`].
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(std::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) const fn new() -> Self {
+            Condvar(std::sync::Condvar::new())
+        }
+
+        /// Waits until notified or `limit` has passed; the flag says which: `true` = notified.
+        /// Under loom time does not pass: the limit is ignored.
+        pub(crate) fn wait_timeout<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            limit: std::time::Duration,
+        ) -> (MutexGuard<'a, T>, bool) {
+            let (guard, result) =
+                self.0.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner);
+            (guard, !result.timed_out())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
+    /// An atomic word that a thread can sleep on (a futex where the system has them).
+    #[derive(Debug, Default)]
+    pub(crate) struct Futex(AtomicU32);
+
+    impl Futex {
+        pub(crate) const fn new(value: u32) -> Self {
+            Futex(AtomicU32::new(value))
+        }
+
+        /// Sleeps if the word still equals `expected`, until [`Futex::wake_one`]; may return
+        /// for no reason.
+        pub(crate) fn wait(&self, expected: u32) {
+            atomic_wait::wait(&self.0, expected);
+        }
+
+        /// Wakes one thread that sleeps on the word, if there is one.
+        pub(crate) fn wake_one(&self) {
+            atomic_wait::wake_one(&self.0);
+        }
+    }
+
+    impl Deref for Futex {
+        type Target = AtomicU32;
+
+        fn deref(&self) -> &AtomicU32 {
+            &self.0
+        }
+    }
+
+    /// `std::cell::UnsafeCell` with loom's face.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        /// A shared access: under loom, one that races with a `with_mut` fails the model.
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// An exclusive access: under loom, one that races with any other fails the model.
+        #[inline(always)]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// A thread-local with a constant start value (loom's cannot be constant, and loom's
+    /// threads share one system thread, so std's would be one variable for all of them).
+    macro_rules! tls {
+        ($(#[$attr:meta])* static $name:ident: $ty:ty = $init:expr) => {
+            std::thread_local! { $(#[$attr])* static $name: $ty = const { $init } }
+        };
+    }
+    pub(crate) use tls;
+}

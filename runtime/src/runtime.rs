@@ -1,0 +1,445 @@
+//! A runtime: workers, a timer thread, threads for blocking calls.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use filch_timer::Timer;
+
+use crate::blocking::{self, Pool};
+use crate::builder::{Builder, Config};
+use crate::context;
+use crate::primitive::{Condvar, Mutex};
+use crate::scheduler::worker::{self, Table, Worker};
+use crate::scheduler::{Scheduler, root};
+use crate::shutdown::{self, ShutdownReport};
+use crate::spawn::spawn_on;
+use crate::task::cell::contained;
+use crate::task::polling::Polling;
+use crate::task::{JoinHandle, TaskInfo};
+
+/// Runs a program: makes a runtime, polls `main` on the calling thread until it is ready, shuts
+/// the runtime down, and gives the value.
+///
+/// `main` is a task like any other but for the thread. Tasks still unfinished at the end are
+/// cancelled and dropped before `run` returns. The number of workers is that of the CPUs
+/// this process may use, unless `FILCH_WORKER_THREADS` says otherwise; for everything else there
+/// is [`Runtime::builder`].
+///
+/// # Panics
+///
+/// Inside a runtime: await the future there, or [`spawn`](crate::spawn) it. If the runtime cannot
+/// be made (see [`Builder::build`]). And with `main`'s own panic.
+///
+/// ```
+/// let answer = filch::run(async { 42 });
+/// assert_eq!(answer, 42);
+/// ```
+#[doc(alias = "asyncio.run")]
+#[track_caller]
+pub fn run<F: Future>(main: F) -> F::Output {
+    assert!(
+        !Polling::is_any() && !worker::is_worker(),
+        "filch::run was called inside a runtime, where it would block a thread that others need; \
+         await the future, or start it with `filch::spawn`"
+    );
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("filch::run could not make a runtime: {error}"),
+    };
+    runtime.block_on(main)
+}
+
+/// Workers, timer and blocking threads. Dropping it shuts it down.
+///
+/// Shut down means: tasks are dropped at their next suspension, on the workers; the workers and
+/// the timer end; blocking jobs that run are given a second and then left alone. On a thread that
+/// belongs to a runtime (inside async code) the drop only starts this and waits for nothing;
+/// everywhere else it waits for the workers. A poll that never returns would be waited for as
+/// well: [`shutdown`](Runtime::shutdown) has a limit and says who is stuck.
+///
+/// ```
+/// let runtime = filch::Runtime::new()?;
+/// let first = runtime.block_on(async { 1 });
+/// let second = runtime.block_on(async { 2 });
+/// assert_eq!(first + second, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "Runner")]
+#[doc(alias = "EventLoop")]
+pub struct Runtime {
+    handle: Handle,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Refers to a runtime: spawns tasks on it from any thread. Cheap to clone.
+///
+/// A handle does not keep the runtime from being shut down; after that, spawning gives cancelled
+/// handles.
+///
+/// ```
+/// let runtime = filch::Runtime::new()?;
+/// let handle = runtime.handle();
+/// let thread = std::thread::spawn(move || handle.spawn(async { 7 }).join_timeout(None));
+/// assert_eq!(thread.join().unwrap().unwrap().unwrap(), 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "get_running_loop")]
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// What the handles of one runtime share.
+struct Shared {
+    scheduler: &'static Scheduler,
+    table: Arc<Table>,
+    timer: Timer,
+    blocking: Pool,
+    config: Config,
+    /// Workers that have not left.
+    working: Mutex<usize>,
+    worker_left: Condvar,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.scheduler.give_back();
+    }
+}
+
+impl Runtime {
+    /// A runtime with the default number of workers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    #[doc(alias = "new_event_loop")]
+    pub fn new() -> io::Result<Runtime> {
+        Builder::new().build()
+    }
+
+    /// Settings for a runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn start(config: Config, workers: usize, timer: Timer) -> io::Result<Runtime> {
+        let shared = Shared {
+            scheduler: Scheduler::obtain(workers),
+            table: Arc::new(Table::new(workers)),
+            timer,
+            blocking: Pool::new(config.blocking),
+            config,
+            working: Mutex::new(workers),
+            worker_left: Condvar::new(),
+        };
+        let handle = Handle { shared: Arc::new(shared) };
+        let mut runtime = Runtime { handle, threads: Vec::with_capacity(workers) };
+        for index in 0..workers {
+            match runtime.handle.start_worker(index) {
+                Ok(thread) => runtime.threads.push(thread),
+                Err(error) => {
+                    // Those that were started leave when `runtime` is dropped.
+                    runtime.handle.workers_left(workers - index);
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!(
+                            "the system refused worker thread {} of {workers}: {error}",
+                            index + 1
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(runtime)
+    }
+
+    /// Polls a future on this thread, as a task, until it is ready. Other tasks run on the
+    /// workers meanwhile, and go on afterwards.
+    ///
+    /// # Panics
+    ///
+    /// In a task on a worker: it would block the worker. Also with the future's own panic.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::builder().worker_threads(1).build()?;
+    /// let handle = runtime.block_on(async { filch::spawn(async { "from a worker" }) });
+    /// assert_eq!(runtime.block_on(handle).unwrap(), "from a worker");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "run_until_complete")]
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        assert!(
+            !worker::is_worker(),
+            "block_on was called on a worker thread, which would stand still with all its tasks; \
+             await the future, start it with `filch::spawn`, or move the blocking caller into \
+             `filch::spawn_blocking`"
+        );
+        let site = Location::caller();
+        self.handle.scheduler().assert_same_process();
+        let _entered = context::enter(self.handle.clone());
+        match root::block_on(self.handle.scheduler(), site, None, future) {
+            Ok(value) => value,
+            Err(root::Cancelled) => {
+                panic!("the future of block_on at {site} was cancelled, so there is no value")
+            }
+        }
+    }
+
+    /// Starts a task, as [`filch::spawn`](crate::spawn) does inside the runtime.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// Runs a blocking call, as [`filch::spawn_blocking`](crate::spawn_blocking) does.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn_blocking(f)
+    }
+
+    /// A handle for other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends the runtime and reports how. Tasks are dropped at their next suspension; polls and
+    /// blocking jobs that still run have until the grace ends. Whoever has not returned then is
+    /// *stuck*: named in the report and left alone (its thread ends when it returns).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = filch::Runtime::new()?;
+    /// runtime.block_on(async {
+    ///     let waiting = filch::spawn(std::future::pending::<()>());
+    ///     filch::spawn(async {}).await.unwrap();
+    ///     drop(waiting);
+    /// });
+    /// let report = runtime.shutdown(Duration::from_secs(5));
+    /// assert_eq!((report.cancelled, report.panicked), (1, 0));
+    /// assert!(report.stuck.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "shutdown_timeout")]
+    pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
+        shutdown::with_grace(&self.handle, &mut self.threads, grace)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        shutdown::at_drop(&self.handle, &mut self.threads);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("workers", &self.handle.scheduler().workers()).finish()
+    }
+}
+
+impl Handle {
+    /// The runtime this thread belongs to.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime: [`try_current`](Handle::try_current) asks.
+    ///
+    /// ```
+    /// let handle = filch::run(async { filch::Handle::current() });
+    /// # drop(handle);
+    /// ```
+    #[track_caller]
+    pub fn current() -> Handle {
+        match Handle::try_current() {
+            Some(handle) => handle,
+            None => context::none("Handle::current"),
+        }
+    }
+
+    /// The runtime this thread belongs to, if it does.
+    ///
+    /// ```
+    /// assert!(filch::Handle::try_current().is_none());
+    /// ```
+    pub fn try_current() -> Option<Handle> {
+        context::with(Handle::clone)
+    }
+
+    /// Starts a task on this runtime, from any thread.
+    ///
+    /// # Panics
+    ///
+    /// In a process that was forked after the runtime was made.
+    #[doc(alias = "run_coroutine_threadsafe")]
+    #[doc(alias = "call_soon_threadsafe")]
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_on(self.scheduler(), future, None)
+    }
+
+    /// Runs a blocking call, as [`filch::spawn_blocking`](crate::spawn_blocking) does.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        blocking::spawn_blocking_on(self, Location::caller(), f)
+    }
+
+    /// The tasks that have been polled and have not ended. (Those that wait for their first poll
+    /// are not listed: that is what keeps spawning cheap.) Tasks that come or go while the list
+    /// is made may be missing.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let child = filch::task::Builder::new().name("child").spawn(async {
+    ///         let tasks = filch::Handle::current().tasks();
+    ///         tasks.len()
+    ///     });
+    ///     assert_eq!(child.await.unwrap(), 1, "only main has been polled to its end once");
+    /// });
+    /// ```
+    #[doc(alias = "all_tasks")]
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        let mut tasks = Vec::new();
+        self.scheduler().for_each_task(|task| tasks.push(TaskInfo::of(task.header())));
+        tasks
+    }
+
+    /// Blocking jobs that wait for a thread, and threads there are for them.
+    pub fn blocking_load(&self) -> (usize, usize) {
+        (self.blocking().queue_depth(), self.blocking().threads())
+    }
+
+    pub(crate) fn scheduler(&self) -> &'static Scheduler {
+        self.shared.scheduler
+    }
+
+    pub(crate) fn timer(&self) -> &Timer {
+        &self.shared.timer
+    }
+
+    pub(crate) fn blocking(&self) -> &Pool {
+        &self.shared.blocking
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.shared.table
+    }
+
+    /// A thread of this runtime, named and sized as the builder said.
+    pub(crate) fn thread_builder(&self, kind: &str) -> thread::Builder {
+        self.shared.config.threads.builder(kind)
+    }
+
+    pub(crate) fn thread_starts(&self) {
+        self.shared.config.threads.starts();
+    }
+
+    pub(crate) fn thread_stops(&self) {
+        self.shared.config.threads.stops();
+    }
+
+    fn start_worker(&self, index: usize) -> io::Result<thread::JoinHandle<()>> {
+        let handle = self.clone();
+        self.thread_builder("worker").spawn(move || {
+            let (scheduler, table) = (handle.scheduler(), Arc::clone(&handle.shared.table));
+            let leaving = handle.clone();
+            let _entered = context::enter(handle);
+            filch_timer::set_shard(index);
+            leaving.thread_starts();
+            Worker::new(scheduler, table, index).run();
+            leaving.thread_stops();
+            leaving.workers_left(1);
+        })
+    }
+
+    /// So many workers have left (or were never started). The last one closes the door.
+    fn workers_left(&self, count: usize) {
+        let last = {
+            let mut working = self.shared.working.lock();
+            *working -= count;
+            *working == 0
+        };
+        if last {
+            // Tasks that came too late are dropped here: user code, so not under the lock.
+            contained(|| self.scheduler().seal());
+            self.shared.timer.shutdown();
+            self.shared.worker_left.notify_all();
+        }
+    }
+
+    /// Waits until all workers have left, or the time is up.
+    pub(crate) fn wait_for_workers(&self, limit: Duration) -> bool {
+        let end = std::time::Instant::now().checked_add(limit);
+        let mut working = self.shared.working.lock();
+        while *working > 0 {
+            let left = match end {
+                Some(end) => end.saturating_duration_since(std::time::Instant::now()),
+                None => Duration::MAX,
+            };
+            if left.is_zero() {
+                return false;
+            }
+            (working, _) = self.shared.worker_left.wait_timeout(working, left);
+        }
+        true
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.scheduler().workers()).finish()
+    }
+}
+
+/// Detached spawning for code that knows only this trait. After a shutdown has begun, spawning
+/// gives an error.
+///
+/// ```
+/// use futures_task::SpawnError;
+/// use futures_task::Spawn as _;
+/// let runtime = filch::Runtime::new()?;
+/// let result: Result<(), SpawnError> = runtime.handle().spawn_obj(Box::new(async {}).into());
+/// assert!(result.is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+impl futures_task::Spawn for Handle {
+    #[track_caller]
+    fn spawn_obj(
+        &self,
+        future: futures_task::FutureObj<'static, ()>,
+    ) -> Result<(), futures_task::SpawnError> {
+        self.status()?;
+        drop(self.spawn(future));
+        Ok(())
+    }
+
+    fn status(&self) -> Result<(), futures_task::SpawnError> {
+        if self.scheduler().is_closing() {
+            Err(futures_task::SpawnError::shutdown())
+        } else {
+            Ok(())
+        }
+    }
+}

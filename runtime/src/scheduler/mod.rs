@@ -1,0 +1,286 @@
+//! From "this task can run" to a worker that polls it.
+//!
+//! ```text
+//!  spawn ─┐                 ┌─ on a worker ──► LIFO slot, or its deque ─┐
+//!  wake  ─┼─► schedule() ───┼─ in a batch ───► the timer's pile ────────┼─► notify ─► a worker
+//!  abort ─┘                 └─ elsewhere ────► an injector ─────────────┘
+//! ```
+//!
+//! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
+//! outside, [`park`] and [`sleep`] decide who sleeps and who is woken, [`live`] knows who waits,
+//! and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
+
+pub(crate) mod injector;
+pub(crate) mod live;
+pub(crate) mod park;
+pub(crate) mod queue;
+pub(crate) mod root;
+pub(crate) mod sleep;
+pub(crate) mod slot;
+pub(crate) mod worker;
+
+use crossbeam_utils::CachePadded;
+
+use self::injector::Injector;
+use self::live::{Left, LiveList};
+use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
+use crate::primitive::unmodelled;
+use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys;
+use crate::task::cell::{Closed, Listed, Pile, Place, Stack};
+use crate::task::{Runnable, Schedule, TaskRef};
+
+/// The part of a runtime that wakers touch. Never unmapped: a waker may come after the runtime
+/// is gone, and what it then reads is at worst a word of the next runtime.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    sets: Box<[WorkerSet]>,
+    /// One for each worker, then one for all other threads.
+    lists: Box<[CachePadded<LiveList>]>,
+    workers: AtomicUsize,
+    /// Which injector the next push from outside goes to.
+    turn: AtomicUsize,
+    /// Nothing is polled any more, everything dropped.
+    closing: AtomicBool,
+    /// Which process this scheduler has its threads in (see [`sys::fork_generation`]).
+    process: unmodelled::AtomicU32,
+}
+
+/// Up to 32 workers that share a mask, and what is pushed to them.
+#[derive(Debug)]
+struct WorkerSet {
+    sleep: CachePadded<Sleep>,
+    injector: CachePadded<Injector>,
+    /// What one turn of the timer woke: meant for one worker as a whole.
+    due: CachePadded<Stack>,
+    /// For each worker, the tasks that only it may poll.
+    inboxes: Box<[Stack]>,
+}
+
+/// Schedulers whose runtime is gone.
+static SPARE: std::sync::Mutex<Vec<&'static Scheduler>> = std::sync::Mutex::new(Vec::new());
+
+/// How many schedulers were ever made: they are reused, so this stays small.
+static MADE: unmodelled::AtomicUsize = unmodelled::AtomicUsize::new(0);
+
+impl Scheduler {
+    /// One that is free, or a new one.
+    pub(crate) fn obtain(workers: usize) -> &'static Scheduler {
+        let sets = workers.div_ceil(WORKERS_PER_SET);
+        let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
+            Some(i) => spare.swap_remove(i),
+            None => {
+                MADE.fetch_add(1, unmodelled::Ordering::Relaxed);
+                Box::leak(Box::new(Scheduler::new(sets)))
+            }
+        };
+        drop(spare);
+        scheduler.workers.store(workers, Ordering::Relaxed);
+        scheduler.process.store(sys::fork_generation(), unmodelled::Ordering::Relaxed);
+        scheduler
+    }
+
+    pub(crate) fn new(sets: usize) -> Scheduler {
+        Scheduler {
+            sets: (0..sets).map(|_| WorkerSet::new()).collect(),
+            lists: (0..=sets * WORKERS_PER_SET).map(|_| CachePadded::default()).collect(),
+            workers: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            process: unmodelled::AtomicU32::new(sys::fork_generation()),
+        }
+    }
+
+    /// The runtime is gone: no task of it is incomplete, no worker and no handle left.
+    pub(crate) fn give_back(&'static self) {
+        for set in &self.sets {
+            set.injector.reopen();
+            set.due.reopen();
+            set.inboxes.iter().for_each(Stack::reopen);
+        }
+        self.lists.iter().for_each(|list| list.reopen());
+        self.closing.store(false, Ordering::Relaxed);
+        SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
+    }
+
+    /// The threads of a forked process exist only in its parent: says so, instead of queueing
+    /// tasks that nobody will ever poll.
+    #[track_caller]
+    pub(crate) fn assert_same_process(&self) {
+        assert!(
+            self.process.load(unmodelled::Ordering::Relaxed) == sys::fork_generation(),
+            "this process was forked after the runtime was made: the runtime's threads exist \
+             only in the parent; make a new filch::Runtime in the child (or fork before the first one)"
+        );
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// The list for threads that are no workers.
+    fn outside_list(&self) -> u16 {
+        (self.lists.len() - 1) as u16
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// A push from outside the workers, or from a worker of another runtime.
+    fn push_from_outside(&self, task: Runnable) {
+        let set = self.next_set();
+        match self.sets[set].injector.push(task) {
+            Ok(()) => {
+                notify_fence();
+                self.notify(set);
+            }
+            // Every worker has left: nobody will ever poll it.
+            Err(task) => drop(task),
+        }
+    }
+
+    fn next_set(&self) -> usize {
+        if self.sets.len() == 1 {
+            return 0;
+        }
+        self.turn.fetch_add(1, Ordering::Relaxed) % self.sets.len()
+    }
+
+    /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
+    fn push_due(&self, tasks: Pile) {
+        let set = self.next_set();
+        match self.sets[set].due.push_all(tasks) {
+            Ok(()) => {
+                notify_fence();
+                self.notify(set);
+            }
+            Err(tasks) => drop(tasks),
+        }
+    }
+
+    /// Wakes one worker, if none is looking for work. After a push and [`notify_fence`].
+    fn notify(&self, first: usize) {
+        let count = self.sets.len();
+        for i in 0..count {
+            if self.sets[(first + i) % count].sleep.notify_one() == Notified::Enough {
+                return;
+            }
+        }
+    }
+
+    /// Puts a task where only its home looks.
+    fn push_home(&self, task: Runnable, home: usize) {
+        let (set, index) = (home / WORKERS_PER_SET, home % WORKERS_PER_SET);
+        match self.sets[set].inboxes[index].push(task) {
+            Ok(()) => {
+                notify_fence();
+                self.sets[set].sleep.notify(index);
+            }
+            Err(task) => drop(task),
+        }
+    }
+
+    fn track(&self, task: Listed, list: u16) -> Result<Place, (Closed, Listed)> {
+        let slot = self.lists[usize::from(list)].insert(task)?;
+        Ok(Place { slot, list })
+    }
+
+    fn untrack(&self, place: Place) -> Listed {
+        let (task, left) = self.lists[usize::from(place.list)].remove(place.slot);
+        if left == Left::ClosedAndEmpty {
+            // Workers that wait for the last task to end look again.
+            self.notify_all();
+        }
+        task
+    }
+
+    fn notify_all(&self) {
+        self.sets.iter().for_each(|set| set.sleep.notify_all());
+    }
+
+    /// Visits every task that has been polled and has not ended.
+    pub(crate) fn for_each_task(&self, mut visit: impl FnMut(TaskRef)) {
+        self.lists.iter().for_each(|list| list.for_each(&mut visit));
+    }
+
+    /// Begins the end: from here on nothing is polled, everything is dropped by the workers.
+    /// They leave when nothing is left (see [`worker`]).
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let lists = &self.lists[..self.lists.len() - 1];
+        lists.iter().for_each(|list| list.close());
+        // A task whose list was closed before it parked is refused there; all others are listed.
+        for list in lists {
+            list.for_each(|task| {
+                task.request();
+            });
+        }
+        // [close-fence] partner: announce-fence.
+        notify_fence();
+        self.notify_all();
+    }
+
+    /// Have all tasks ended that were ever parked?
+    fn no_task_waits(&self) -> bool {
+        self.lists[..self.lists.len() - 1].iter().all(|list| list.is_empty())
+    }
+
+    /// The last worker has left: whatever still comes in is refused, what came before dropped.
+    pub(crate) fn seal(&self) {
+        for set in &self.sets {
+            drop(set.injector.close());
+            drop(set.due.close());
+            set.inboxes.iter().for_each(|inbox| drop(inbox.close()));
+        }
+    }
+}
+
+impl WorkerSet {
+    fn new() -> WorkerSet {
+        WorkerSet {
+            sleep: CachePadded::new(Sleep::new()),
+            injector: CachePadded::new(Injector::new()),
+            due: CachePadded::new(Stack::new()),
+            inboxes: (0..WORKERS_PER_SET).map(|_| Stack::new()).collect(),
+        }
+    }
+}
+
+/// Tasks that any worker may poll.
+#[derive(Debug)]
+pub(crate) enum OnWorkers {}
+
+impl Schedule for OnWorkers {
+    type Owner = Scheduler;
+
+    fn schedule(owner: &'static Scheduler, task: Runnable) {
+        schedule(owner, task, Cause::Wake);
+    }
+
+    fn track(owner: &'static Scheduler, task: Listed) -> Result<Place, (Closed, Listed)> {
+        let list = worker::current_list(owner).unwrap_or(owner.outside_list());
+        owner.track(task, list)
+    }
+
+    fn untrack(owner: &'static Scheduler, place: Place) -> Listed {
+        owner.untrack(place)
+    }
+}
+
+/// Why a task can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Spawn,
+    Wake,
+}
+
+/// Where all tasks that can run go through.
+pub(crate) fn schedule(owner: &'static Scheduler, task: Runnable, cause: Cause) {
+    if let Some(home) = task.home() {
+        owner.push_home(task, usize::from(home));
+    } else if let Some(task) = worker::push_here(owner, task, cause) {
+        owner.push_from_outside(task);
+    }
+}

@@ -1,0 +1,102 @@
+//! How one thread sleeps and how others wake it.
+//!
+//! There are two kinds of bed. A worker without anything else to do sleeps on a futex. One worker
+//! at a time may instead sleep inside the I/O driver, which returns when a socket has news; to
+//! wake that one, the driver must be told. Whoever unparks finds out which from the word itself.
+//!
+//! Parkers are never unmapped, and a stray unpark is legal: whoever parks looks at its reasons
+//! again afterwards.
+
+use crate::primitive::{Futex, Ordering};
+
+/// Something a worker can sleep in that has other reasons to return than being woken.
+pub(crate) trait Driver {
+    /// Sleeps until there is news or [`Driver::wake`] is called; a wake that comes first counts.
+    fn sleep(&self);
+
+    /// Ends the current or else the next sleep.
+    fn wake(&self);
+}
+
+/// A runtime without I/O: nobody ever sleeps in it.
+#[derive(Debug)]
+pub(crate) enum NoDriver {}
+
+impl Driver for NoDriver {
+    fn sleep(&self) {
+        match *self {}
+    }
+
+    fn wake(&self) {
+        match *self {}
+    }
+}
+
+const AWAKE: u32 = 0;
+const PARKED: u32 = 1;
+const IN_DRIVER: u32 = 2;
+const TOKEN: u32 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Parker {
+    word: Futex,
+}
+
+impl Parker {
+    pub(crate) fn new() -> Parker {
+        Parker { word: Futex::new(AWAKE) }
+    }
+
+    /// Sleeps until unparked; returns at once if that came first.
+    pub(crate) fn park(&self) {
+        if !self.enter(PARKED) {
+            return;
+        }
+        // Relaxed: leaving synchronizes below.
+        while self.word.load(Ordering::Relaxed) == PARKED {
+            self.word.wait(PARKED);
+        }
+        self.leave();
+    }
+
+    /// As [`Parker::park`], inside the driver, which may return for its own reasons.
+    #[cfg_attr(not(any(test, filch_loom)), allow(dead_code, reason = "the I/O driver's bed"))]
+    pub(crate) fn park_in(&self, driver: &impl Driver) {
+        if self.enter(IN_DRIVER) {
+            driver.sleep();
+            self.leave();
+        }
+    }
+
+    /// `false`: a token lay there; it is taken and nobody goes to sleep.
+    fn enter(&self, bed: u32) -> bool {
+        // Acquire on failure: partner is the Release of `unpark`.
+        // [park-enter]
+        let entered = self.word.compare_exchange(AWAKE, bed, Ordering::Relaxed, Ordering::Acquire);
+        if entered.is_err() {
+            self.word.store(AWAKE, Ordering::Relaxed);
+        }
+        entered.is_ok()
+    }
+
+    fn leave(&self) {
+        // Acquire: partner is the Release of `unpark`: what was published before it is visible.
+        // [park-leave]
+        self.word.swap(AWAKE, Ordering::Acquire);
+    }
+
+    /// Wakes the thread, or lets its next park return at once.
+    pub(crate) fn unpark(&self, driver: Option<&impl Driver>) {
+        // Release: partner is the Acquire of `enter` and `leave`.
+        // [unpark]
+        match self.word.swap(TOKEN, Ordering::Release) {
+            PARKED => self.word.wake_one(),
+            IN_DRIVER => {
+                if let Some(driver) = driver {
+                    driver.wake();
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Tasks that are polled in place, by the thread that called `run` or `block_on`.
+//!
+//! Such a thread sits on a *seat*: a parker, and a mailbox for the right to poll its task.
+//! Seats are never unmapped, because a waker may read them after `block_on` has returned; a
+//! thread takes one from a list of free seats for each `block_on`, also for one nested inside
+//! another (a shared one would eat the outer one's token).
+
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+
+use super::Scheduler;
+use super::park::{NoDriver, Parker};
+use crate::task::cell::{self, AtomicRunnable, Closed, Listed, Place, Rooted};
+use crate::task::extra::Extra;
+use crate::task::{Runnable, Schedule};
+
+/// Where a thread sits while it polls a task of its own.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    mailbox: AtomicRunnable,
+    parker: Parker,
+    scheduler: Mutex<Option<&'static Scheduler>>,
+}
+
+static FREE: Mutex<Vec<&'static Seat>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+enum OnSeat {}
+
+impl Schedule for OnSeat {
+    type Owner = Seat;
+
+    fn schedule(owner: &'static Seat, task: Runnable) {
+        // The mailbox is empty: there is one `Runnable` of this task, and seats serve one task.
+        drop(owner.mailbox.swap(Some(task)));
+        owner.parker.unpark(None::<&NoDriver>);
+    }
+
+    fn track(owner: &'static Seat, task: Listed) -> Result<Place, (Closed, Listed)> {
+        let scheduler = *owner.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
+        match scheduler {
+            Some(scheduler) => scheduler.track(task, scheduler.outside_list()),
+            None => Err((Closed, task)),
+        }
+    }
+
+    fn untrack(owner: &'static Seat, place: Place) -> Listed {
+        let scheduler = *owner.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
+        scheduler.expect("a tracked root has a scheduler").untrack(place)
+    }
+}
+
+/// A seat taken; given back when dropped.
+struct Taken(&'static Seat);
+
+impl Taken {
+    fn new(scheduler: &'static Scheduler) -> Taken {
+        let seat = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| {
+            Box::leak(Box::new(Seat {
+                mailbox: AtomicRunnable::empty(),
+                parker: Parker::new(),
+                scheduler: Mutex::new(None),
+            }))
+        });
+        *seat.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheduler);
+        Taken(seat)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+    }
+}
+
+/// The task was cancelled: its future is gone and there is no value.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+/// Polls a future on this thread, as a task, until it is ready.
+pub(crate) fn block_on<F: Future>(
+    scheduler: &'static Scheduler,
+    site: &'static Location<'static>,
+    extra: Option<Box<Extra>>,
+    future: F,
+) -> Result<F::Output, Cancelled> {
+    let seat = Taken::new(scheduler);
+    let mut future = pin!(future);
+    let spawn = cell::Spawn { owner: seat.0, site, home: None, extra };
+    let mut task = cell::root::<OnSeat>(spawn);
+    loop {
+        task = match task.run_with(|cx| future.as_mut().poll(cx)) {
+            Rooted::Ready(value) => return Ok(value),
+            Rooted::Cancelled => return Err(Cancelled),
+            Rooted::Again(task) => task,
+            Rooted::Parked => loop {
+                // Whoever wakes the task fills the mailbox, then unparks.
+                if let Some(task) = seat.0.mailbox.take() {
+                    break task;
+                }
+                seat.0.parker.park();
+            },
+        };
+    }
+}

@@ -1,0 +1,160 @@
+#![doc = include_str!("README.md")]
+
+use super::park::{NoDriver, Parker};
+use crate::primitive::{AtomicU64, Ordering, fence};
+
+/// Workers in one set: as many as the mask has bits.
+pub(crate) const WORKERS_PER_SET: usize = 32;
+
+/// The low half is a mask of parked workers, the high half counts searchers.
+const SEARCHER: u64 = 1 << 32;
+
+fn searchers(word: u64) -> u64 {
+    word >> 32
+}
+
+fn parked(word: u64) -> u32 {
+    word as u32
+}
+
+/// Who of one set of workers sleeps, and who looks for work.
+#[derive(Debug)]
+pub(crate) struct Sleep {
+    word: AtomicU64,
+    parkers: Box<[Parker]>,
+}
+
+/// What a notifier knows about the set after one look.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notified {
+    /// One worker was woken, or a searcher is about already.
+    Enough,
+    /// Everybody in this set is at work.
+    AllBusy,
+}
+
+impl Sleep {
+    pub(crate) fn new() -> Sleep {
+        Sleep {
+            word: AtomicU64::new(0),
+            parkers: (0..WORKERS_PER_SET).map(|_| Parker::new()).collect(),
+        }
+    }
+
+    /// Work was pushed: wakes one worker, unless one looks for work already. The caller has
+    /// executed [`notify_fence`] between the push and this.
+    pub(crate) fn notify_one(&self) -> Notified {
+        let mut now = self.word.load(Ordering::Relaxed);
+        loop {
+            if searchers(now) > 0 {
+                return Notified::Enough;
+            }
+            if parked(now) == 0 {
+                return Notified::AllBusy;
+            }
+            let worker = parked(now).trailing_zeros() as usize;
+            let next = (now & !(1 << worker)) + SEARCHER;
+            // Relaxed: the parker's word carries what the woken worker must see.
+            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.parkers[worker].unpark(None::<&NoDriver>);
+                    return Notified::Enough;
+                }
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Something was put where only this worker looks: wakes it if it sleeps. The caller has
+    /// executed [`notify_fence`] in between.
+    pub(crate) fn notify(&self, worker: usize) {
+        let bit = 1 << worker;
+        let mut now = self.word.load(Ordering::Relaxed);
+        while now & bit != 0 {
+            let next = (now & !bit) + SEARCHER;
+            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return self.parkers[worker].unpark(None::<&NoDriver>),
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Makes every worker look at its reasons again, for instance at a flag that says stop.
+    pub(crate) fn notify_all(&self) {
+        for parker in &self.parkers {
+            parker.unpark(None::<&NoDriver>);
+        }
+    }
+
+    /// An awake worker without work wants to search. Refused if half of the others do already:
+    /// more would only disturb each other.
+    pub(crate) fn start_search(&self, workers: usize) -> bool {
+        let now = self.word.load(Ordering::Relaxed);
+        if 2 * searchers(now) >= workers as u64 {
+            return false;
+        }
+        // Too many searchers for a moment do no harm, so no exchange in a loop.
+        self.word.fetch_add(SEARCHER, Ordering::Relaxed);
+        true
+    }
+
+    /// A searcher has found work. `true`: it was the last, and must look once more whether there
+    /// is work that a notifier left to it; the fence for that look is included.
+    pub(crate) fn stop_search(&self) -> bool {
+        let before = self.word.fetch_sub(SEARCHER, Ordering::Relaxed);
+        debug_assert!(searchers(before) > 0, "a worker stopped a search it was not counted in");
+        let last = searchers(before) == 1;
+        if last {
+            // [stop-fence] partner: notify-fence.
+            fence(Ordering::SeqCst);
+        }
+        last
+    }
+
+    /// A worker announces that it is about to park. After this it looks at every source of work
+    /// once more (the fence is included), and then parks or [`retract`](Sleep::retract)s.
+    pub(crate) fn announce(&self, worker: usize, searching: bool) {
+        let change = (1u64 << worker).wrapping_sub(if searching { SEARCHER } else { 0 });
+        let before = self.word.fetch_add(change, Ordering::Relaxed);
+        debug_assert!(before & (1 << worker) == 0, "a worker announced itself twice");
+        debug_assert!(!searching || searchers(before) > 0, "searchers fell below zero");
+        // [announce-fence] partner: notify-fence.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The worker has found something after all: it is awake, and counted as a searcher (by
+    /// itself or by a notifier who was faster, and whose unpark is then a stray one).
+    pub(crate) fn retract(&self, worker: usize) {
+        let bit = 1 << worker;
+        let mut now = self.word.load(Ordering::Relaxed);
+        while now & bit != 0 {
+            let next = (now & !bit) + SEARCHER;
+            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Sleeps until somebody unparks. `true`: the worker was taken from the mask and is counted
+    /// as a searcher now. `false`: a stray unpark, it is still announced.
+    pub(crate) fn park(&self, worker: usize) -> bool {
+        self.parkers[worker].park();
+        self.word.load(Ordering::Relaxed) & (1 << worker) == 0
+    }
+
+    /// Who is parked, and how many search.
+    #[cfg(any(test, filch_loom))]
+    pub(crate) fn word(&self) -> (u32, u64) {
+        let now = self.word.load(Ordering::Relaxed);
+        (parked(now), searchers(now))
+    }
+}
+
+/// Between pushing work and looking for somebody to wake.
+#[inline]
+pub(crate) fn notify_fence() {
+    // [notify-fence] partner: announce-fence, stop-fence.
+    fence(Ordering::SeqCst);
+}

@@ -1,0 +1,561 @@
+//! The worker: one loop that finds a task and polls it.
+//!
+//! ```text
+//! while let Some(task) = next() { execute(task) }
+//!
+//! next:  own work      inbox and injector now and then, LIFO slot, deque
+//!        or else find  what the timer brought, injectors, other workers' deques
+//!        or else park  until there is work, or until the runtime has ended
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+
+use super::queue::{Queue, Steal, Stealer};
+use super::sleep::{WORKERS_PER_SET, notify_fence};
+use super::slot::{self, Slot};
+use super::{Cause, Scheduler, WorkerSet};
+use crate::primitive::{AtomicU64, Ordering, tls};
+use crate::task::cell::{AtomicSite, Chain, Header, Pile};
+use crate::task::{Ending, Id, Ran, Runnable, TaskInfo};
+
+/// A thief takes half of a deque, and no more than this.
+const STEAL: usize = 64;
+/// What the timer brought is taken by one worker up to this many tasks.
+const DUE: usize = 256;
+/// How long a batch from the timer may keep the others asleep.
+const BATCH_ALONE: Duration = Duration::from_micros(30);
+/// After how many polls the injectors are looked at. (With 61 and single pops, as elsewhere,
+/// tasks from outside wait 75 µs beside busy workers; with this 0.3 µs.)
+const LOOK_EVERY: u32 = 8;
+/// How often a searcher goes round while races are being lost.
+const ROUNDS: u32 = 4;
+
+/// What thieves, and those who ask, may see of the workers of one runtime.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Regular workers first, then room for spare ones.
+    entries: Box<[OnceLock<Arc<CachePadded<Entry>>>]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    stealer: Stealer<Runnable>,
+    slot: Slot,
+    counts: Counts,
+    polling: PollingNow,
+}
+
+/// Which task a worker is polling, for those who find it stuck. Two plain stores a poll.
+#[derive(Debug, Default)]
+struct PollingNow {
+    /// 0: none.
+    id: AtomicU64,
+    site: AtomicSite,
+}
+
+/// How many tasks ended on a worker, and how. Written by the worker alone.
+#[derive(Debug)]
+struct Counts {
+    finished: AtomicU64,
+    cancelled: AtomicU64,
+    panicked: AtomicU64,
+}
+
+/// The sum over all workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) finished: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) panicked: u64,
+}
+
+impl Table {
+    /// For this many workers, and as many spare ones.
+    pub(crate) fn new(workers: usize) -> Table {
+        Table { entries: (0..2 * workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.entries.iter().enumerate().filter_map(|(i, e)| Some((i, &***e.get()?)))
+    }
+
+    /// What the workers are polling just now.
+    pub(crate) fn stuck(&self) -> Vec<TaskInfo> {
+        self.entries().filter_map(|(_, entry)| entry.polling.info()).collect()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.entries().fold(Totals::default(), |sum, (_, entry)| Totals {
+            finished: sum.finished + entry.counts.finished.load(Ordering::Relaxed),
+            cancelled: sum.cancelled + entry.counts.cancelled.load(Ordering::Relaxed),
+            panicked: sum.panicked + entry.counts.panicked.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl PollingNow {
+    fn set(&self, task: &Header) {
+        self.site.store(task.site());
+        self.id.store(task.id().as_u64(), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.id.store(0, Ordering::Relaxed);
+    }
+
+    /// Of a worker that moves on meanwhile, id and site may be of two tasks; one that is stuck
+    /// does not move.
+    fn info(&self) -> Option<TaskInfo> {
+        let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
+        Some(TaskInfo { id, name: None, spawned_at: self.site.load()? })
+    }
+}
+
+/// A worker's own side: it stays on its thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    scheduler: &'static Scheduler,
+    table: Arc<Table>,
+    /// This worker's own entry in the table.
+    entry: Arc<CachePadded<Entry>>,
+    /// Among all workers of the runtime.
+    index: usize,
+    queue: Queue<Runnable>,
+    /// Taken out of the inbox: tasks at home here.
+    mine: RefCell<Chain>,
+    /// Polls so far, and when to look at the injectors next.
+    tick: Cell<u32>,
+    next_look: Cell<u32>,
+    /// Tasks in a row that came from the slot.
+    from_slot: Cell<u32>,
+    /// Awake without work, and counted so.
+    searching: Cell<bool>,
+    /// Since when a batch of the timer is being worked on here.
+    batch_since: Cell<Option<Instant>>,
+    /// Where to start stealing.
+    seed: Cell<u32>,
+}
+
+/// What this thread is to the scheduler.
+#[derive(Debug)]
+enum Here {
+    Elsewhere,
+    Worker(Rc<Worker>),
+    /// The timer wakes tasks, and they are pushed together afterwards.
+    Batch(Option<&'static Scheduler>, Pile),
+}
+
+tls! { static HERE: RefCell<Here> = RefCell::new(Here::Elsewhere) }
+
+/// Puts a task where this thread keeps its tasks; gives it back if this is not the place.
+pub(crate) fn push_here(
+    owner: &'static Scheduler,
+    task: Runnable,
+    cause: Cause,
+) -> Option<Runnable> {
+    let mut task = Some(task);
+    // A thread that is ending has no place any more.
+    let _ = HERE.try_with(|here| match &mut *here.borrow_mut() {
+        Here::Worker(worker) if std::ptr::eq(worker.scheduler, owner) => match cause {
+            Cause::Wake => worker.push_woken(task.take().expect("taken once")),
+            Cause::Spawn => worker.push_spawned(task.take().expect("taken once")),
+        },
+        Here::Batch(scheduler, pile) => {
+            if std::ptr::eq(*scheduler.get_or_insert(owner), owner) {
+                pile.add(task.take().expect("taken once"));
+            }
+        }
+        _ => {}
+    });
+    task
+}
+
+/// The list of live tasks of this worker.
+pub(crate) fn current_list(owner: &'static Scheduler) -> Option<u16> {
+    current(owner).map(|index| index as u16)
+}
+
+/// Which worker of this scheduler the thread is.
+fn current(owner: &'static Scheduler) -> Option<usize> {
+    HERE.try_with(|here| match &*here.borrow() {
+        Here::Worker(worker) if std::ptr::eq(worker.scheduler, owner) => Some(worker.index),
+        _ => None,
+    })
+    .ok()
+    .flatten()
+}
+
+/// Is this thread a worker of any runtime?
+pub(crate) fn is_worker() -> bool {
+    HERE.try_with(|here| matches!(&*here.borrow(), Here::Worker(_))).unwrap_or(false)
+}
+
+/// A scope in which wake-ups are collected and then pushed together. On a worker it is
+/// transparent: its own queue is the better place.
+pub(crate) fn batch(wakes: &mut dyn FnMut()) {
+    /// Pushes also when a waker panics.
+    struct Flush;
+    impl Drop for Flush {
+        fn drop(&mut self) {
+            if let Here::Batch(Some(scheduler), pile) = HERE.replace(Here::Elsewhere) {
+                scheduler.push_due(pile);
+            }
+        }
+    }
+    let elsewhere = HERE.with(|here| matches!(&*here.borrow(), Here::Elsewhere));
+    let _flush = elsewhere.then(|| {
+        HERE.set(Here::Batch(None, Pile::new()));
+        Flush
+    });
+    wakes();
+}
+
+impl Worker {
+    /// The worker of this index; enters it into the table.
+    pub(crate) fn new(scheduler: &'static Scheduler, table: Arc<Table>, index: usize) -> Worker {
+        let queue = Queue::new();
+        let entry = Entry {
+            stealer: queue.stealer(),
+            slot: Slot::new(),
+            counts: Counts {
+                finished: AtomicU64::new(0),
+                cancelled: AtomicU64::new(0),
+                panicked: AtomicU64::new(0),
+            },
+            polling: PollingNow::default(),
+        };
+        let entry = Arc::new(CachePadded::new(entry));
+        let entered = table.entries[index].set(Arc::clone(&entry));
+        assert!(entered.is_ok(), "two workers have the same index");
+        Worker {
+            scheduler,
+            table,
+            entry,
+            index,
+            queue,
+            mine: RefCell::default(),
+            tick: Cell::new(0),
+            next_look: Cell::new(LOOK_EVERY),
+            from_slot: Cell::new(0),
+            searching: Cell::new(false),
+            batch_since: Cell::new(None),
+            seed: Cell::new(0x9e37_79b9 ^ index as u32),
+        }
+    }
+
+    /// Polls tasks until the runtime has ended.
+    pub(crate) fn run(self) {
+        let worker = Rc::new(self);
+        HERE.set(Here::Worker(Rc::clone(&worker)));
+        while let Some(task) = worker.next() {
+            worker.execute(task);
+        }
+        HERE.set(Here::Elsewhere);
+    }
+
+    fn next(&self) -> Option<Runnable> {
+        loop {
+            if let Some(task) = self.own().or_else(|| self.find()) {
+                if self.searching.take() {
+                    self.stop_search();
+                }
+                return Some(task);
+            }
+            if self.park_or_leave() == Parked::Leave {
+                return None;
+            }
+        }
+    }
+
+    fn execute(&self, task: Runnable) {
+        self.tick.set(self.tick.get().wrapping_add(1));
+        if self.scheduler.is_closing() {
+            drop(task);
+            self.count(Ending::Cancelled);
+            return;
+        }
+        let polling = &self.entry.polling;
+        polling.set(task.header());
+        let ran = task.run();
+        polling.clear();
+        match ran {
+            Ran::Parked => {}
+            Ran::Again(task) => self.push_again(task),
+            Ran::Ended(ending) => self.count(ending),
+        }
+        if self.batch_since.get().is_some() {
+            self.share_batch();
+        }
+    }
+
+    // ── own work ──────────────────────────────────────────────────────────────────────────────
+
+    fn own(&self) -> Option<Runnable> {
+        if self.tick.get().wrapping_sub(self.next_look.get()) < u32::MAX / 2 {
+            // Even if slot and deque never run dry, nothing from outside starves.
+            self.next_look.set(self.tick.get().wrapping_add(LOOK_EVERY));
+            if let Some(task) = self.look_outside() {
+                self.from_slot.set(0);
+                return Some(task);
+            }
+        }
+        let slot = &self.entry.slot;
+        if self.from_slot.get() < slot::IN_A_ROW
+            && let Some(task) = slot.take()
+        {
+            self.from_slot.set(self.from_slot.get() + 1);
+            return Some(task);
+        }
+        self.from_slot.set(0);
+        self.queue.pop().or_else(|| slot.take())
+    }
+
+    /// Inbox, timer, injectors.
+    fn look_outside(&self) -> Option<Runnable> {
+        self.look_inbox().or_else(|| {
+            let sets = &self.scheduler.sets;
+            let home = self.index / WORKERS_PER_SET;
+            (0..sets.len()).find_map(|i| {
+                let set = &sets[(home + i) % sets.len()];
+                self.take_due(set).or_else(|| self.take_injected(set))
+            })
+        })
+    }
+
+    /// Tasks that only this worker may poll: never in the deque, where thieves are.
+    fn look_inbox(&self) -> Option<Runnable> {
+        let mut mine = self.mine.borrow_mut();
+        mine.pop().or_else(|| {
+            let inbox = self.inbox();
+            if inbox.is_empty() {
+                return None;
+            }
+            *mine = inbox.take_all();
+            mine.pop()
+        })
+    }
+
+    fn has_own_mail(&self) -> bool {
+        self.mine.borrow().len() > 0 || !self.inbox().is_empty()
+    }
+
+    fn take_due(&self, set: &WorkerSet) -> Option<Runnable> {
+        if set.due.is_empty() {
+            return None;
+        }
+        let mut tasks = set.due.take_all();
+        let first = tasks.pop()?;
+        for task in tasks.by_ref().take(DUE - 1) {
+            self.queue.push(task);
+        }
+        if tasks.len() > 0 {
+            // More than one worker should have on its own: the rest is for everybody.
+            let mut rest = Pile::new();
+            tasks.for_each(|task| rest.add(task));
+            drop(set.injector.push_all(rest));
+            self.notify();
+        }
+        if !self.queue.is_empty() {
+            self.batch_since.set(Some(Instant::now()));
+        }
+        Some(first)
+    }
+
+    fn take_injected(&self, set: &WorkerSet) -> Option<Runnable> {
+        let (first, more) = set.injector.pop(&self.queue, self.scheduler.workers())?;
+        if more && !self.searching.get() {
+            // A searcher wakes the next one when it leaves the search.
+            self.notify();
+        }
+        Some(first)
+    }
+
+    /// After a poll of a batch from the timer: does it take too long for one worker?
+    fn share_batch(&self) {
+        let Some(since) = self.batch_since.get() else { return };
+        if self.queue.is_empty() {
+            self.batch_since.set(None);
+        } else if since.elapsed() > BATCH_ALONE {
+            self.batch_since.set(Some(Instant::now()));
+            self.notify();
+        }
+    }
+
+    // ── pushing ───────────────────────────────────────────────────────────────────────────────
+
+    /// A task of this worker woke another one: that one runs next.
+    fn push_woken(&self, task: Runnable) {
+        if let Some(previous) = self.entry.slot.put(task) {
+            self.push_shared(previous);
+        }
+    }
+
+    /// A new task: next, if nobody has waited longer.
+    fn push_spawned(&self, task: Runnable) {
+        let slot = &self.entry.slot;
+        if slot.is_empty() && (self.from_slot.get() == 0 || self.queue.is_empty()) {
+            drop(slot.put(task));
+        } else {
+            self.push_shared(task);
+        }
+    }
+
+    /// A task that was woken in its own poll: behind all others.
+    fn push_again(&self, task: Runnable) {
+        if task.home().is_some() {
+            drop(self.inbox().push(task));
+            return;
+        }
+        let alone = self.queue.is_empty() && self.entry.slot.is_empty();
+        self.queue.push(task);
+        if !alone {
+            // Alone, this worker takes it out again at once.
+            self.notify();
+        }
+    }
+
+    fn push_shared(&self, task: Runnable) {
+        self.queue.push(task);
+        self.notify();
+    }
+
+    fn notify(&self) {
+        notify_fence();
+        self.scheduler.notify(self.index / WORKERS_PER_SET);
+    }
+
+    // ── searching ─────────────────────────────────────────────────────────────────────────────
+
+    fn find(&self) -> Option<Runnable> {
+        if !self.searching.get() {
+            if !self.set().sleep.start_search(self.workers_in_set()) {
+                return None;
+            }
+            self.searching.set(true);
+        }
+        for _ in 0..ROUNDS {
+            if let Some(task) = self.look_outside() {
+                return Some(task);
+            }
+            match self.steal() {
+                Steal::Success(task) => return Some(task),
+                Steal::Empty => break,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+
+    fn steal(&self) -> Steal<Runnable> {
+        let mut retry = false;
+        let count = self.table.entries.len();
+        let start = self.random() as usize % count;
+        for i in 0..count {
+            let victim = (start + i) % count;
+            let Some(entry) = self.table.entries[victim].get() else { continue };
+            if victim == self.index {
+                continue;
+            }
+            if !entry.stealer.is_empty() {
+                match entry.stealer.steal_batch_and_pop(&self.queue, STEAL) {
+                    Steal::Success(task) => return Steal::Success(task),
+                    Steal::Retry => retry = true,
+                    Steal::Empty => {}
+                }
+            }
+            if let Some(task) = entry.slot.steal() {
+                return Steal::Success(task);
+            }
+        }
+        if retry { Steal::Retry } else { Steal::Empty }
+    }
+
+    /// With a task in hand, leaves the searchers. The last one sees to it that nothing is left
+    /// that a notifier relied on it for.
+    fn stop_search(&self) {
+        // The rest of a batch from the timer is meant for this worker alone.
+        let own = self.batch_since.get().is_none();
+        if self.set().sleep.stop_search() && self.is_work_visible(own) {
+            self.scheduler.notify(self.index / WORKERS_PER_SET);
+        }
+    }
+
+    /// A look at every source. `own`: this worker's own deque counts.
+    fn is_work_visible(&self, own: bool) -> bool {
+        self.scheduler.sets.iter().any(|set| !set.injector.is_empty() || !set.due.is_empty())
+            || self.table.entries().any(|(i, entry)| {
+                (i != self.index || own) && !entry.stealer.is_empty() || entry.slot.has_loot()
+            })
+    }
+
+    // ── parking ───────────────────────────────────────────────────────────────────────────────
+
+    fn park_or_leave(&self) -> Parked {
+        let (sleep, bit) = (&self.set().sleep, self.index % WORKERS_PER_SET);
+        sleep.announce(bit, self.searching.take());
+        loop {
+            if self.is_work_visible(true) || self.has_own_mail() {
+                sleep.retract(bit);
+                self.searching.set(true);
+                return Parked::Awake;
+            }
+            if self.scheduler.is_closing() && self.scheduler.no_task_waits() {
+                sleep.retract(bit);
+                let _ = sleep.stop_search();
+                return Parked::Leave;
+            }
+            if sleep.park(bit) {
+                self.searching.set(true);
+                return Parked::Awake;
+            }
+        }
+    }
+
+    // ── small things ──────────────────────────────────────────────────────────────────────────
+
+    fn set(&self) -> &WorkerSet {
+        &self.scheduler.sets[self.index / WORKERS_PER_SET]
+    }
+
+    fn inbox(&self) -> &super::Stack {
+        &self.set().inboxes[self.index % WORKERS_PER_SET]
+    }
+
+    fn workers_in_set(&self) -> usize {
+        let first = self.index / WORKERS_PER_SET * WORKERS_PER_SET;
+        (self.scheduler.workers() - first).min(WORKERS_PER_SET)
+    }
+
+    fn count(&self, ending: Ending) {
+        let counts = &self.entry.counts;
+        let count = match ending {
+            Ending::Finished => &counts.finished,
+            Ending::Cancelled => &counts.cancelled,
+            Ending::Panicked => &counts.panicked,
+        };
+        // The only writer: no read-modify-write needed.
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// xorshift: good enough to spread thieves.
+    fn random(&self) -> u32 {
+        let mut x = self.seed.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.seed.set(x);
+        x
+    }
+}
+
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+enum Parked {
+    Awake,
+    Leave,
+}

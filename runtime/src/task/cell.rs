@@ -1,0 +1,937 @@
+//! The task cell: one allocation that holds a future, later its output.
+//!
+//! ```text
+//! ┌────────────── Header, 64 bytes ──────────────┐
+//! │ state  vtable  owner  site  extra  id        │
+//! │ link   slot list home                        │
+//! ├──────────────────────────────────────────────┤
+//! │ joiner: the waker of whoever awaits the task │
+//! ├──────────────────────────────────────────────┤
+//! │ stage:  the future, then Result<T, JoinError>│
+//! └──────────────────────────────────────────────┘
+//! ```
+//!
+//! The four kinds of pointer to a cell differ in what they allow:
+//! - [`Runnable`]: the right to poll; exactly one exists while a task is queued.
+//! - [`Join`]: the right to the output; at most one exists.
+//! - [`TaskRef`]: the right to look at the header. Counted. A `Waker` is one of these.
+//! - [`Listed`]: the right to be seen in a list of live tasks; taken back before completion.
+//!
+//! # The rules of this file
+//!
+//! 1. *Alive*: an incomplete task holds a reference to itself, so whoever knows that a task is
+//!    incomplete, or holds a counted reference, may look at its header.
+//! 2. *Stage and place*: `stage` and `place` belong to the owner of `ACTIVE` (see
+//!    [`state`](super::state)): whoever holds the `Runnable`, or has consumed it in [`run`].
+//!    At completion the stage passes to the handle, if there is one.
+//! 3. *Joiner*: belongs to the handle while the `JOINER` bit is clear, to the completer once
+//!    the bit is set and the task complete.
+//! 4. *Link*: belongs to whatever queue holds the `Runnable`.
+//! 5. *After completion* nothing is read again unless a reference is held that was counted
+//!    before it.
+//! 6. *Types*: a header is only made by [`spawn`] as the first field of a `Cell<F, S>` (which is
+//!    `repr(C)`), and its vtable is made of functions for just that `F` and `S`.
+#![allow(unsafe_code)]
+
+use std::alloc::Layout;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll, Waker};
+
+use super::extra::{self, Extra, Publish, Verdict};
+use super::polling::Polling;
+use super::state::{Begin, Complete, Detach, Joiner, Park, State, Wake};
+use super::{Id, JoinError, Label, pool, waker};
+use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
+
+/// Where a task stands in its runtime's lists of live tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) slot: u32,
+    pub(crate) list: u16,
+}
+
+impl Place {
+    const NONE: Place = Place { slot: u32::MAX, list: u16::MAX };
+}
+
+/// The list of live tasks is closed: no further task may park.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+/// What a kind of task asks of whoever runs it. Zero-sized types implement it: `S` picks, at
+/// compile time, the functions that go into the vtable.
+pub(crate) trait Schedule: 'static {
+    /// What the header points to; it outlives all tasks because it is never unmapped.
+    type Owner: Sync + 'static;
+
+    /// An idle task was woken: see that it is polled.
+    fn schedule(owner: &'static Self::Owner, task: Runnable);
+
+    /// A task is about to return from its first poll unfinished: enter it into a live list.
+    /// (Given back if the list is closed.)
+    fn track(owner: &'static Self::Owner, task: Listed) -> Result<Place, (Closed, Listed)>;
+
+    /// The task in this place is about to be published: hand its entry back.
+    fn untrack(owner: &'static Self::Owner, place: Place) -> Listed;
+}
+
+/// Links and list places: touched by the owner of `ACTIVE` only (rule 2).
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    slot: u32,
+    list: u16,
+    home: u16,
+}
+
+/// The part of a cell that does not depend on the future.
+#[repr(C)]
+pub(crate) struct Header {
+    state: State,
+    vtable: &'static VTable,
+    /// A `&'static S::Owner`.
+    owner: NonNull<()>,
+    site: &'static Location<'static>,
+    extra: AtomicPtr<Extra>,
+    id: Id,
+    link: UnsafeCell<Option<NonNull<Header>>>,
+    standing: UnsafeCell<Standing>,
+}
+
+#[cfg(all(target_pointer_width = "64", not(filch_loom)))]
+const _: () = assert!(size_of::<Header>() <= 64, "a sleeping task pays for each byte");
+
+// SAFETY: the raw pointers in a header are `owner`, a `&'static` to a `Sync` type, and `link`,
+// which is touched by one thread at a time (rule 4). A future that is not `Send` is only reached
+// through a `Runnable` that its `Schedule` sends home.
+unsafe impl Send for Header {}
+// SAFETY: as above; `standing` belongs to one thread at a time (rule 2).
+unsafe impl Sync for Header {}
+
+/// What the cell looks like up to the part whose type is not known.
+#[repr(C)]
+struct Head {
+    header: Header,
+    /// Rule 3.
+    joiner: UnsafeCell<Option<Waker>>,
+}
+
+#[repr(C)]
+struct Cell<F: Future, S> {
+    head: Head,
+    /// Rule 2. The state word says which variant is alive.
+    stage: UnsafeCell<Stage<F>>,
+    _kind: PhantomData<S>,
+}
+
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Result<F::Output, JoinError>>,
+}
+
+/// How a poll ended.
+enum Polled {
+    Pending,
+    Finished,
+    Panicked,
+}
+
+struct VTable {
+    poll: unsafe fn(NonNull<Header>) -> Polled,
+    /// Drops the future and stores `Err` with the error, or with the panic of that drop.
+    cancel: unsafe fn(NonNull<Header>, JoinError) -> Ending,
+    drop_output: unsafe fn(NonNull<Header>),
+    /// Moves the output to where the second pointer says.
+    take_output: unsafe fn(NonNull<Header>, *mut ()),
+    dealloc: unsafe fn(NonNull<Header>),
+    schedule: unsafe fn(NonNull<Header>),
+    track: unsafe fn(NonNull<Header>) -> Result<Place, Closed>,
+    untrack: unsafe fn(NonNull<Header>, Place) -> Listed,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Finished,
+    Cancelled,
+    Panicked,
+}
+
+/// What [`Runnable::run`] leaves to its caller.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Ran {
+    Ended(Ending),
+    /// It waits; a waker has it now.
+    Parked,
+    /// It was woken during its own poll: queue it again.
+    Again(Runnable),
+}
+
+/// What a new task is made with.
+#[derive(Debug)]
+pub(crate) struct Spawn<O: 'static> {
+    pub(crate) owner: &'static O,
+    pub(crate) site: &'static Location<'static>,
+    /// The worker that alone may poll it, for futures that are not `Send`.
+    pub(crate) home: Option<u16>,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// Makes a task: the right to run it, and the right to its output.
+pub(crate) fn spawn<S: Schedule, F>(future: F, new: Spawn<S::Owner>) -> (Runnable, Join<F::Output>)
+where
+    F: Future,
+{
+    let head = allocate::<S, F>(State::spawned(), new, future);
+    (Runnable(head), Join { task: head, taken: false, output: PhantomData })
+}
+
+/// Makes a task whose future stays with the caller, who polls it with [`Runnable::run_with`].
+/// (In the cell stands a `Pending`, which has no bytes.)
+pub(crate) fn root<S: Schedule>(new: Spawn<S::Owner>) -> Runnable {
+    Runnable(allocate::<S, _>(State::rooted(), new, std::future::pending::<()>()))
+}
+
+fn allocate<S: Schedule, F: Future>(
+    state: State,
+    new: Spawn<S::Owner>,
+    future: F,
+) -> NonNull<Header> {
+    let layout = Layout::new::<Cell<F, S>>();
+    let cell = pool::allocate(layout).cast::<Cell<F, S>>();
+    let head = Head {
+        header: Header {
+            state,
+            vtable: Cell::<F, S>::VTABLE,
+            owner: NonNull::from(new.owner).cast(),
+            site: new.site,
+            extra: AtomicPtr::new(new.extra.map_or(ptr::null_mut(), Box::into_raw)),
+            id: Id::next(),
+            link: UnsafeCell::new(None),
+            standing: UnsafeCell::new(Standing {
+                slot: Place::NONE.slot,
+                list: Place::NONE.list,
+                home: new.home.unwrap_or(u16::MAX),
+            }),
+        },
+        joiner: UnsafeCell::new(None),
+    };
+    // SAFETY: `pool::allocate` returned memory of this layout that nobody else has. The parts
+    // are written one by one so that a large future is moved once.
+    unsafe {
+        (&raw mut (*cell.as_ptr()).head).write(head);
+        (&raw mut (*cell.as_ptr()).stage)
+            .write(UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }));
+    }
+    cell.cast()
+}
+
+impl<F: Future, S: Schedule> Cell<F, S> {
+    const VTABLE: &'static VTable = &VTable {
+        poll: Self::poll,
+        cancel: Self::cancel,
+        drop_output: Self::drop_output,
+        take_output: Self::take_output,
+        dealloc: Self::dealloc,
+        schedule: Self::schedule,
+        track: Self::track,
+        untrack: Self::untrack,
+    };
+
+    /// # Safety
+    /// Rule 6, and rule 2: the caller owns `ACTIVE`, and the future is alive.
+    unsafe fn poll(header: NonNull<Header>) -> Polled {
+        // SAFETY: rule 6; shared, because wakers look at the header meanwhile.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        let waker = waker::borrowed(header);
+        let mut context = Context::from_waker(&waker);
+        // SAFETY: rule 2, as promised by the caller. The cell never moves, so the future is
+        // pinned until `replace` drops it in place.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            cell.stage.with_mut(|stage| unsafe {
+                Pin::new_unchecked(&mut *(*stage).future).poll(&mut context)
+            })
+        }));
+        match polled {
+            Ok(Poll::Pending) => Polled::Pending,
+            Ok(Poll::Ready(output)) => {
+                // SAFETY: rule 2, and the future is alive.
+                match unsafe { cell.replace(Ok(output)) } {
+                    None => Polled::Finished,
+                    Some(_) => Polled::Panicked,
+                }
+            }
+            Err(payload) => {
+                let error = JoinError::panicked(payload, cell.head.header.label());
+                // SAFETY: as above. A panic of the future's own drop comes second: it is kept
+                // from unwinding, the first one is what the joiner sees.
+                unsafe { cell.replace(Err(error)) };
+                Polled::Panicked
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `poll`.
+    unsafe fn cancel(header: NonNull<Header>, error: JoinError) -> Ending {
+        // SAFETY: rule 6.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        // SAFETY: rule 2, as promised by the caller.
+        match unsafe { cell.replace(Err(error)) } {
+            None => Ending::Cancelled,
+            Some(_) => Ending::Panicked,
+        }
+    }
+
+    /// Drops the future and stores the output in its place. If that drop panics and the output
+    /// is no error of a panic already, the panic becomes the output; the answer says so.
+    ///
+    /// # Safety
+    /// Rule 2, and the future is alive.
+    unsafe fn replace(&self, output: Result<F::Output, JoinError>) -> Option<()> {
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the future is alive and the caller's; it is not touched again.
+            self.stage.with_mut(|stage| unsafe { ManuallyDrop::drop(&mut (*stage).future) });
+        }));
+        let (output, panicked) = match (dropped, output) {
+            (Ok(()), output) => (output, None),
+            (Err(payload), Err(error)) if error.is_panic() => {
+                contained(|| drop(payload));
+                (Err(error), None)
+            }
+            (Err(payload), output) => {
+                contained(|| drop(output));
+                (Err(JoinError::panicked(payload, self.head.header.label())), Some(()))
+            }
+        };
+        // SAFETY: the stage is the caller's, and nothing in it is alive now.
+        self.stage.with_mut(|stage| unsafe {
+            stage.write(Stage { output: ManuallyDrop::new(output) });
+        });
+        panicked
+    }
+
+    /// # Safety
+    /// Rule 6; the output is alive and the caller's (rule 2).
+    unsafe fn drop_output(header: NonNull<Header>) {
+        // SAFETY: rule 6.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        contained(|| {
+            // SAFETY: promised by the caller.
+            cell.stage.with_mut(|stage| unsafe { ManuallyDrop::drop(&mut (*stage).output) });
+        });
+    }
+
+    /// # Safety
+    /// As `drop_output`; `to` points to a `MaybeUninit<Result<F::Output, JoinError>>`.
+    unsafe fn take_output(header: NonNull<Header>, to: *mut ()) {
+        // SAFETY: rule 6.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        // SAFETY: promised by the caller, who does not ask for the output again.
+        cell.stage.with_mut(|stage| unsafe {
+            to.cast::<Result<F::Output, JoinError>>()
+                .write(ManuallyDrop::take(&mut (*stage).output));
+        });
+    }
+
+    /// # Safety
+    /// Rule 6; the caller gave up the last reference, so nothing is alive but the header.
+    unsafe fn dealloc(header: NonNull<Header>) {
+        let cell = header.cast::<Self>();
+        // SAFETY: nobody else knows the cell any more. The joiner's place is empty: its waker
+        // was taken by the completer or back by the handle. The stage holds nothing alive.
+        unsafe {
+            let extra = cell.as_ref().head.header.extra.load(Ordering::Relaxed);
+            if !extra.is_null() {
+                let extra = Box::from_raw(extra);
+                contained(|| drop(extra));
+            }
+            ptr::drop_in_place(&raw mut (*cell.as_ptr()).head);
+            pool::deallocate(cell.cast(), Layout::new::<Self>());
+        }
+    }
+
+    /// # Safety
+    /// Rule 6; the caller owns `ACTIVE` and gives it away.
+    unsafe fn schedule(header: NonNull<Header>) {
+        // SAFETY: rule 6: `owner` was made from a `&'static S::Owner`.
+        let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
+        S::schedule(owner, Runnable(header));
+    }
+
+    /// # Safety
+    /// Rule 6; the caller owns `ACTIVE`.
+    unsafe fn track(header: NonNull<Header>) -> Result<Place, Closed> {
+        // SAFETY: rule 6.
+        let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
+        S::track(owner, Listed(header)).map_err(|(closed, listed)| {
+            std::mem::forget(listed);
+            closed
+        })
+    }
+
+    /// # Safety
+    /// Rule 6.
+    unsafe fn untrack(header: NonNull<Header>, place: Place) -> Listed {
+        // SAFETY: rule 6.
+        let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
+        S::untrack(owner, place)
+    }
+}
+
+/// Runs something user-written. Its panic ends here: it has nobody to go to.
+pub(crate) fn contained(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        // A payload may panic when dropped; that one's payload is then leaked, for the same
+        // could be true of it.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+    }
+}
+
+impl Header {
+    pub(crate) fn id(&self) -> Id {
+        self.id
+    }
+
+    pub(crate) fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The rare fields, if any of them was ever used.
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        // Acquire: partner is the Release of `extra_or_new`.
+        // [extra-get]
+        let extra = self.extra.load(Ordering::Acquire);
+        // SAFETY: once set it stays until the cell is freed, and is only read.
+        unsafe { extra.as_ref() }
+    }
+
+    /// The rare fields; the first to ask makes them. A canceller races the owner here.
+    pub(crate) fn extra_or_new(&self) -> &Extra {
+        if let Some(extra) = self.extra() {
+            return extra;
+        }
+        let new = Box::into_raw(Box::<Extra>::default());
+        // Release: partner is the Acquire of `extra`. Acquire on failure: the same, reversed.
+        // [extra-set]
+        let set =
+            self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+        match set {
+            // SAFETY: it was just made, and is freed with the cell.
+            Ok(_) => unsafe { &*new },
+            Err(first) => {
+                // SAFETY: `new` was not shared; `first` is as in `extra`.
+                unsafe {
+                    drop(Box::from_raw(new));
+                    &*first
+                }
+            }
+        }
+    }
+
+    /// What errors say about the task.
+    pub(crate) fn label(&self) -> Label {
+        Label { id: self.id, name: self.extra().and_then(Extra::name), site: self.site }
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").field("id", &self.id).field("state", &self.state).finish()
+    }
+}
+
+/// Wakes by reference: the one way from a waker to a queue.
+pub(crate) fn wake(task: &Header) {
+    if Polling::note_wake(task) {
+        // The task woke itself during its own poll: the frame remembers it, no write needed.
+        return;
+    }
+    if task.state.wake() == Wake::Schedule {
+        // SAFETY: rule 6 (a `Header` exists only inside its cell), and `wake` gave us `ACTIVE`.
+        unsafe { (task.vtable.schedule)(NonNull::from(task)) }
+    }
+}
+
+/// Wakes, and gives up the caller's reference.
+///
+/// # Safety
+/// The caller owns one reference, and uses it no more.
+pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
+    // SAFETY: the reference keeps the header alive.
+    let header = unsafe { task.as_ref() };
+    match header.state.wake_by_val() {
+        // SAFETY: rule 6, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
+        Ok(_) => unsafe { (header.vtable.schedule)(task) },
+        // SAFETY: that was the last reference.
+        Err(true) => unsafe { free(task) },
+        Err(false) => {}
+    }
+}
+
+/// # Safety
+/// The caller owns one reference, and uses it no more.
+pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
+    // SAFETY: the reference keeps the header alive, and `free` comes after the last.
+    unsafe {
+        if task.as_ref().state.drop_ref() {
+            free(task);
+        }
+    }
+}
+
+/// # Safety
+/// The last reference is gone.
+unsafe fn free(task: NonNull<Header>) {
+    // SAFETY: nobody else knows the cell; rule 6.
+    unsafe { (task.as_ref().vtable.dealloc)(task) }
+}
+
+/// The right to poll a task. Dropping it cancels the task: nobody else could ever end it.
+pub(crate) struct Runnable(NonNull<Header>);
+
+// SAFETY: `spawn` is handed futures that are `Send`, or whose `Schedule` sends every `Runnable`
+// to their home thread.
+unsafe impl Send for Runnable {}
+// SAFETY: a shared `Runnable` only shows the header, which is `Sync`.
+unsafe impl Sync for Runnable {}
+
+impl fmt::Debug for Runnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Runnable").field(&self.header().id).finish()
+    }
+}
+
+impl Drop for Runnable {
+    fn drop(&mut self) {
+        // SAFETY: we own `ACTIVE` and give it up here.
+        unsafe { abandon(self.0) };
+    }
+}
+
+impl Runnable {
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: rule 1: a runnable task is incomplete.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The worker that alone may poll it.
+    pub(crate) fn home(&self) -> Option<u16> {
+        // SAFETY: rule 2: we own `ACTIVE`.
+        let home = self.header().standing.with(|s| unsafe { (*s).home });
+        (home != u16::MAX).then_some(home)
+    }
+
+    fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Polls the task once and does what follows from it.
+    pub(crate) fn run(self) -> Ran {
+        let task = self.into_raw();
+        // SAFETY: we own `ACTIVE` until one of the transitions below gives it away, and after
+        // each of those nothing is touched.
+        unsafe { run(task) }
+    }
+
+    /// Ends the task with an error, unpolled.
+    pub(crate) fn fail(self, error: impl FnOnce(Label) -> JoinError) {
+        let error = error(self.header().label());
+        // SAFETY: we own `ACTIVE` and give it up.
+        let _ = unsafe { cancel(self.into_raw(), error) };
+    }
+
+    /// Polls a root: its future is the caller's. See [`Rooted`].
+    pub(crate) fn run_with<T>(self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Rooted<T> {
+        match self.header().state.begin() {
+            Begin::Poll => {}
+            Begin::Cancelled | Begin::Publish => return Rooted::Cancelled,
+        }
+        let frame = Polling::enter(self.header());
+        let waker = waker::borrowed(self.0);
+        // A panic goes on to the caller of `block_on`; `self`, dropped, then ends the task.
+        let polled = poll(&mut Context::from_waker(&waker));
+        let woken = frame.leave();
+        if let Poll::Ready(value) = polled {
+            // SAFETY: we own `ACTIVE`. A root has no handle, so no output is needed.
+            let _ = unsafe { publish(self.into_raw(), Ending::Finished, false) };
+            return Rooted::Ready(value);
+        }
+        // SAFETY: we own `ACTIVE`. (A closed list is no reason to end a root: its runtime
+        // cannot go away while `block_on` borrows it.)
+        let _ = unsafe { enlist(self.0) };
+        if woken {
+            return Rooted::Again(self);
+        }
+        match self.header().state.park() {
+            Park::Parked => {
+                std::mem::forget(self);
+                Rooted::Parked
+            }
+            Park::Notified => Rooted::Again(self),
+            Park::Cancelled => Rooted::Cancelled,
+        }
+    }
+}
+
+/// How a poll of a root ended. In the first and last case the root is complete.
+#[derive(Debug)]
+pub(crate) enum Rooted<T> {
+    Ready(T),
+    Parked,
+    Again(Runnable),
+    Cancelled,
+}
+
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+unsafe fn run(task: NonNull<Header>) -> Ran {
+    // SAFETY: rule 1; not used after `ACTIVE` is given away.
+    let header = unsafe { task.as_ref() };
+    // SAFETY of the vtable calls: rule 6, and we own `ACTIVE`.
+    unsafe {
+        match header.state.begin() {
+            Begin::Poll => {}
+            Begin::Cancelled => match extra::after_pending(header) {
+                Verdict::Drop => return cancel(task, extra::cancelled(header)),
+                Verdict::GoOn => {}
+            },
+            Begin::Publish => return publish(task, Ending::Finished, true),
+        }
+        let frame = Polling::enter(header);
+        let polled = (header.vtable.poll)(task);
+        let woken = frame.leave();
+        match polled {
+            Polled::Finished => return publish(task, Ending::Finished, true),
+            Polled::Panicked => return publish(task, Ending::Panicked, true),
+            Polled::Pending => {}
+        }
+        if let Err(Closed) = enlist(task) {
+            return cancel(task, JoinError::shut_down(header.label()));
+        }
+        if woken && !header.state.is_cancelled() {
+            return Ran::Again(Runnable(task));
+        }
+        match header.state.park() {
+            Park::Parked => Ran::Parked,
+            Park::Notified => Ran::Again(Runnable(task)),
+            Park::Cancelled => match extra::after_pending(header) {
+                Verdict::Drop => cancel(task, extra::cancelled(header)),
+                Verdict::GoOn => Ran::Again(Runnable(task)),
+            },
+        }
+    }
+}
+
+/// Enters a task into a list of live tasks after its first poll.
+///
+/// # Safety
+/// The caller owns `ACTIVE`.
+unsafe fn enlist(task: NonNull<Header>) -> Result<(), Closed> {
+    // SAFETY: rules 1, 2 and 6.
+    unsafe {
+        let header = task.as_ref();
+        if header.standing.with(|s| (*s).slot) == Place::NONE.slot {
+            let place = (header.vtable.track)(task)?;
+            header.standing.with_mut(|s| {
+                (*s).slot = place.slot;
+                (*s).list = place.list;
+            });
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away; the future is alive.
+unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ran {
+    // SAFETY: rules 1, 2 and 6. The frame tells whatever the drop calls which task this is.
+    unsafe {
+        let header = task.as_ref();
+        let frame = Polling::enter(header);
+        let ending = (header.vtable.cancel)(task, error);
+        frame.leave();
+        publish(task, ending, true)
+    }
+}
+
+/// A `Runnable` was dropped instead of run: its runtime is gone.
+///
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+unsafe fn abandon(task: NonNull<Header>) {
+    // SAFETY: rules 1, 2 and 6.
+    unsafe {
+        let header = task.as_ref();
+        let _ = match header.state.begin() {
+            Begin::Publish => publish(task, Ending::Finished, true),
+            Begin::Poll | Begin::Cancelled => cancel(task, JoinError::shut_down(header.label())),
+        };
+    }
+}
+
+/// The future is gone and the output stored: tell the world.
+///
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+unsafe fn publish(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
+    // SAFETY: rule 1, until `complete` says `Done`.
+    let header = unsafe { task.as_ref() };
+    while header.extra().is_some_and(|extra| extra::before_publish(extra) == Publish::Held) {
+        if header.state.park_completing() {
+            return Ran::Parked;
+        }
+    }
+    // SAFETY: rules 2, 3 and 6; after `Done` only the last reference is used, if it is ours.
+    unsafe {
+        let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
+        if place != Place::NONE {
+            let entry = (header.vtable.untrack)(task, place);
+            // What makes `Listed::task` sound: nobody publishes a task that a list still shows.
+            assert!(entry.0 == task, "a list of live tasks gave back another task");
+            std::mem::forget(entry);
+        }
+        loop {
+            match header.state.complete(has_output) {
+                Complete::DropOutput => {
+                    (header.vtable.drop_output)(task);
+                    has_output = false;
+                }
+                Complete::Done { last } => {
+                    if last {
+                        free(task);
+                    }
+                    return Ran::Ended(ending);
+                }
+                Complete::WakeJoiner => {
+                    let head = task.cast::<Head>().as_ref();
+                    let joiner = head.joiner.with_mut(|joiner| (*joiner).take());
+                    contained(|| joiner.into_iter().for_each(Waker::wake));
+                    drop_ref(task);
+                    return Ran::Ended(ending);
+                }
+            }
+        }
+    }
+}
+
+/// A counted reference to a task: shows its header, wakes it, cancels it.
+pub(crate) struct TaskRef(NonNull<Header>);
+
+// SAFETY: it shows the header, which is `Send` and `Sync`, and frees the cell only when nothing
+// but the header is alive in it.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    pub(crate) fn new(header: &Header) -> TaskRef {
+        header.state.add_ref();
+        TaskRef(NonNull::from(header))
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: rule 1: we hold a counted reference.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// After a request has been written into the task's `Extra`: marks it and, if the task is
+    /// idle, schedules it. `false` if it has ended.
+    pub(crate) fn request(&self) -> bool {
+        request(self.header())
+    }
+}
+
+fn request(task: &Header) -> bool {
+    match task.state.request() {
+        None => false,
+        Some(Wake::Nothing) => true,
+        Some(Wake::Schedule) => {
+            // SAFETY: rule 6, and `request` gave us `ACTIVE`.
+            unsafe { (task.vtable.schedule)(NonNull::from(task)) };
+            true
+        }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> TaskRef {
+        TaskRef::new(self.header())
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: our reference.
+        unsafe { drop_ref(self.0) };
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskRef").field(&self.header().id).finish()
+    }
+}
+
+/// An entry in a list of live tasks. While it exists its task is not complete: [`publish`] takes
+/// it back first. It is not `Clone`, and only this file makes one.
+pub(crate) struct Listed(NonNull<Header>);
+
+// SAFETY: it shows the header, which is `Send` and `Sync`.
+unsafe impl Send for Listed {}
+// SAFETY: as above.
+unsafe impl Sync for Listed {}
+
+impl Listed {
+    /// A counted reference to the task.
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: rule 1: the task is incomplete while this entry exists.
+        TaskRef::new(unsafe { self.0.as_ref() })
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        // A list that loses an entry would let the task wait for ever to be published.
+        debug_assert!(std::thread::panicking(), "an entry of a live task was dropped");
+    }
+}
+
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listed")
+    }
+}
+
+/// The right to a task's output.
+pub(crate) struct Join<T> {
+    task: NonNull<Header>,
+    taken: bool,
+    output: PhantomData<fn() -> T>,
+}
+
+// SAFETY: it moves a `T` from the thread that made it to the one that takes it; the rest is the
+// header. `&Join` shows the header only.
+unsafe impl<T: Send> Send for Join<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Join<T> {}
+
+impl<T> Join<T> {
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: rule 1: the handle holds a counted reference.
+        unsafe { self.task.as_ref() }
+    }
+
+    pub(crate) fn task(&self) -> TaskRef {
+        TaskRef::new(self.header())
+    }
+
+    /// Takes the output if the task is complete.
+    ///
+    /// # Panics
+    /// If it was taken before.
+    pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
+        assert!(!self.taken, "a JoinHandle was polled again after it had given its result");
+        if !self.header().state.is_complete() {
+            return None;
+        }
+        Some(self.take())
+    }
+
+    /// The task is complete and the output was not taken.
+    fn take(&mut self) -> Result<T, JoinError> {
+        self.taken = true;
+        let mut output = MaybeUninit::<Result<T, JoinError>>::uninit();
+        // SAFETY: rule 2: the task is complete and the handle still there, so the output is
+        // alive and ours; `taken` sees to it that it is moved out once. Rule 6: a `Join<T>` is
+        // only made by `spawn` for a future whose output is `T`.
+        unsafe {
+            (self.header().vtable.take_output)(self.task, output.as_mut_ptr().cast());
+            output.assume_init()
+        }
+    }
+
+    /// Takes the output, or leaves a waker.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<T, JoinError>> {
+        if let Some(output) = self.try_take() {
+            return Poll::Ready(output);
+        }
+        // SAFETY: rule 6 for the cast; we hold a reference.
+        let head = unsafe { self.task.cast::<Head>().as_ref() };
+        let state = &head.header.state;
+        if state.has_joiner() {
+            // SAFETY: rule 3: while the bit is set only the completer may take the waker, so
+            // this must not look at it: take the place back first.
+            if state.reclaim_waker() == Joiner::Complete {
+                return Poll::Ready(self.take());
+            }
+        }
+        // SAFETY: rule 3: the bit is clear, the place is ours.
+        let old = head.joiner.with_mut(|joiner| unsafe {
+            match &*joiner {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => (*joiner).replace(cx.waker().clone()),
+            }
+        });
+        let left = state.leave_waker();
+        contained(|| drop(old));
+        match left {
+            Joiner::Mine => Poll::Pending,
+            Joiner::Complete => {
+                // SAFETY: rule 3: the completer saw the bit clear, so the waker stayed ours.
+                let waker = head.joiner.with_mut(|joiner| unsafe { (*joiner).take() });
+                contained(|| drop(waker));
+                Poll::Ready(self.take())
+            }
+        }
+    }
+}
+
+impl<T> Drop for Join<T> {
+    fn drop(&mut self) {
+        // SAFETY: rule 6 for the cast; we hold a reference until `detach` or `drop_ref`.
+        unsafe {
+            loop {
+                let head = self.task.cast::<Head>().as_ref();
+                match head.header.state.detach() {
+                    Detach::Detached => return,
+                    Detach::TakeWaker => {
+                        if head.header.state.reclaim_waker() == Joiner::Mine {
+                            // SAFETY: rule 3.
+                            let waker = head.joiner.with_mut(|joiner| (*joiner).take());
+                            contained(|| drop(waker));
+                        }
+                    }
+                    Detach::Complete => {
+                        if !self.taken {
+                            // SAFETY: rule 2: complete, so the output is the handle's.
+                            (head.header.vtable.drop_output)(self.task);
+                        }
+                        return drop_ref(self.task);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Join<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.header().fmt(f)
+    }
+}
+
+mod links;
+pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Pile, Stack};

@@ -1,0 +1,266 @@
+//! Queues made of the tasks themselves: no allocation, and no lock for those who push.
+//!
+//! A [`Stack`] takes pushes from any thread and gives everything at once, oldest first, as a
+//! [`Chain`]. With no pop of single items there is no ABA problem, and a pusher that is preempted
+//! in the middle holds nobody up: until its exchange succeeds nothing has happened. A
+//! [`Pile`] collects tasks on one thread for one push. An [`AtomicRunnable`] holds one.
+//!
+//! Each holds the `Runnable`s in it: dropped, they are cancelled.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+
+use super::{Header, Runnable};
+use crate::primitive::{AtomicPtr, Ordering, unmodelled};
+
+fn set_link(task: NonNull<Header>, next: Option<NonNull<Header>>) {
+    // SAFETY: rule 4: every caller holds the `Runnable` of `task`.
+    unsafe { task.as_ref().link.with_mut(|link| *link = next) }
+}
+
+fn link(task: NonNull<Header>) -> Option<NonNull<Header>> {
+    // SAFETY: as above.
+    unsafe { task.as_ref().link.with(|link| *link) }
+}
+
+/// At most one task, taken and put with one exchange.
+pub(crate) struct AtomicRunnable(AtomicPtr<Header>);
+
+impl AtomicRunnable {
+    pub(crate) fn empty() -> AtomicRunnable {
+        AtomicRunnable(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// A look that may be out of date.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    pub(crate) fn swap(&self, task: Option<Runnable>) -> Option<Runnable> {
+        let new = task.map_or(ptr::null_mut(), |task| task.into_raw().as_ptr());
+        // Release: partner is the Acquire of the swap that takes the task out, on any thread.
+        // [slot-swap]
+        let old = self.0.swap(new, Ordering::AcqRel);
+        NonNull::new(old).map(Runnable)
+    }
+
+    pub(crate) fn take(&self) -> Option<Runnable> {
+        if self.is_empty() { None } else { self.swap(None) }
+    }
+
+    /// As `swap`, for the one thread that puts tasks in: others can only empty the place, so if
+    /// it is empty it stays so, and a plain store will do.
+    pub(crate) fn put(&self, task: Runnable) -> Option<Runnable> {
+        if !self.is_empty() {
+            return self.swap(Some(task));
+        }
+        // Release: as in `swap`.
+        // [slot-put]
+        self.0.store(task.into_raw().as_ptr(), Ordering::Release);
+        None
+    }
+}
+
+impl Drop for AtomicRunnable {
+    fn drop(&mut self) {
+        drop(self.swap(None));
+    }
+}
+
+impl fmt::Debug for AtomicRunnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AtomicRunnable").field("is_empty", &self.is_empty()).finish()
+    }
+}
+
+/// Tasks in order, owned by one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    first: Option<NonNull<Header>>,
+    len: usize,
+}
+
+// SAFETY: a chain owns the `Runnable`s in it, and those are `Send`.
+unsafe impl Send for Chain {}
+
+impl Chain {
+    /// Turns what a stack held, newest first, into a chain, oldest first.
+    fn reversed(mut newest: Option<NonNull<Header>>) -> Chain {
+        let mut chain = Chain::default();
+        while let Some(task) = newest {
+            newest = link(task);
+            set_link(task, chain.first);
+            chain.first = Some(task);
+            chain.len += 1;
+        }
+        chain
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Runnable> {
+        let task = self.first?;
+        self.first = link(task);
+        self.len -= 1;
+        Some(Runnable(task))
+    }
+}
+
+impl Iterator for Chain {
+    type Item = Runnable;
+
+    fn next(&mut self) -> Option<Runnable> {
+        self.pop()
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}
+
+/// Tasks collected on one thread, newest first, to be pushed together.
+#[derive(Debug, Default)]
+pub(crate) struct Pile {
+    ends: Option<(NonNull<Header>, NonNull<Header>)>,
+}
+
+impl Pile {
+    pub(crate) const fn new() -> Pile {
+        Pile { ends: None }
+    }
+
+    pub(crate) fn add(&mut self, task: Runnable) {
+        let task = task.into_raw();
+        let (newest, oldest) = self.ends.unzip();
+        set_link(task, newest);
+        self.ends = Some((task, oldest.unwrap_or(task)));
+    }
+}
+
+impl Drop for Pile {
+    fn drop(&mut self) {
+        drop(Chain::reversed(self.ends.map(|(newest, _)| newest)));
+    }
+}
+
+/// Pushed by anybody, emptied at once by anybody.
+pub(crate) struct Stack(AtomicPtr<Header>);
+
+/// Stands in a stack that takes no more. (No header has this address.)
+fn closed() -> *mut Header {
+    ptr::without_provenance_mut(1)
+}
+
+impl Stack {
+    pub(crate) fn new() -> Stack {
+        Stack(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Gives the task back if the stack is closed.
+    pub(crate) fn push(&self, task: Runnable) -> Result<(), Runnable> {
+        let task = task.into_raw();
+        // SAFETY of handing it back: it was not pushed.
+        self.push_between(task, task).map_err(|()| Runnable(task))
+    }
+
+    /// All of a pile with one exchange; gives it back if the stack is closed.
+    pub(crate) fn push_all(&self, pile: Pile) -> Result<(), Pile> {
+        let Some((newest, oldest)) = pile.ends else { return Ok(()) };
+        match self.push_between(newest, oldest) {
+            Ok(()) => {
+                std::mem::forget(pile);
+                Ok(())
+            }
+            Err(()) => {
+                set_link(oldest, None);
+                Err(pile)
+            }
+        }
+    }
+
+    fn push_between(&self, newest: NonNull<Header>, oldest: NonNull<Header>) -> Result<(), ()> {
+        let mut top = self.0.load(Ordering::Relaxed);
+        loop {
+            if top == closed() {
+                return Err(());
+            }
+            set_link(oldest, NonNull::new(top));
+            // Release: partner is the Acquire of `take_all`: links and tasks are visible there.
+            // [stack-push]
+            let new = newest.as_ptr();
+            match self.0.compare_exchange_weak(top, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(found) => top = found,
+            }
+        }
+    }
+
+    /// Everything pushed so far, oldest first.
+    pub(crate) fn take_all(&self) -> Chain {
+        let mut top = self.0.load(Ordering::Relaxed);
+        loop {
+            if top.is_null() || top == closed() {
+                return Chain::default();
+            }
+            // Acquire: partner is the Release of `push`. (Pushes below the newest are reached
+            // through the release sequence that their successors' exchanges continue.)
+            // [stack-take]
+            let null = ptr::null_mut();
+            match self.0.compare_exchange_weak(top, null, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Chain::reversed(NonNull::new(top)),
+                Err(found) => top = found,
+            }
+        }
+    }
+
+    /// Takes no more; what was in it is handed out.
+    pub(crate) fn close(&self) -> Chain {
+        // [stack-close] as `take_all`.
+        let top = self.0.swap(closed(), Ordering::AcqRel);
+        if top == closed() { Chain::default() } else { Chain::reversed(NonNull::new(top)) }
+    }
+
+    /// Takes pushes again, for the next runtime.
+    pub(crate) fn reopen(&self) {
+        self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// A look that may be out of date.
+    pub(crate) fn is_empty(&self) -> bool {
+        let top = self.0.load(Ordering::Relaxed);
+        top.is_null() || top == closed()
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("is_empty", &self.is_empty()).finish()
+    }
+}
+
+/// The place where some task was spawned, read by other threads.
+#[derive(Default)]
+pub(crate) struct AtomicSite(unmodelled::AtomicPtr<Location<'static>>);
+
+impl AtomicSite {
+    pub(crate) fn store(&self, site: &'static Location<'static>) {
+        self.0.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn load(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: null, or made from a `&'static` in `store`; locations are constants.
+        unsafe { self.0.load(Ordering::Relaxed).as_ref() }
+    }
+}
+
+impl fmt::Debug for AtomicSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.load().fmt(f)
+    }
+}

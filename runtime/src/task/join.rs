@@ -1,0 +1,208 @@
+//! The handle of a spawned task.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::cell::Join;
+use super::extra::{self, Request};
+use super::{Id, JoinError};
+
+/// The result of a spawned task, to be awaited.
+///
+/// The runtime holds the task; the handle only waits for it. Dropping the handle *detaches* the
+/// task, which runs on. (asyncio may lose a task nobody refers to; here none is ever lost.)
+///
+/// Awaiting it gives the task's output, or a [`JoinError`] that says whether the task was
+/// cancelled or panicked. It is cancel safe: a handle that was polled and then awaited again
+/// later loses nothing (`&mut handle` can be awaited, too).
+///
+/// ```
+/// let answer = filch::run(async {
+///     let handle = filch::spawn(async { 6 * 7 });
+///     handle.await
+/// });
+/// assert_eq!(answer.unwrap(), 42);
+/// ```
+#[doc(alias = "Task")]
+#[doc(alias = "Future")]
+pub struct JoinHandle<T> {
+    join: Join<T>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(join: Join<T>) -> JoinHandle<T> {
+        JoinHandle { join }
+    }
+
+    /// Identifies the task.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::spawn(async {});
+    ///     let id = handle.id();
+    ///     assert_eq!(handle.id(), id);
+    /// });
+    /// ```
+    pub fn id(&self) -> Id {
+        self.join.header().id()
+    }
+
+    /// The name the task was given with [`task::Builder::name`](crate::task::Builder::name).
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::task::Builder::new().name("worker").spawn(async {});
+    ///     assert_eq!(handle.name().as_deref(), Some("worker"));
+    /// });
+    /// ```
+    #[doc(alias = "get_name")]
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.join.header().label().name
+    }
+
+    /// Where the task was spawned.
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.join.header().site()
+    }
+
+    /// Has the task ended (with an output, by a panic or because it was cancelled)?
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let mut handle = filch::spawn(async {});
+    ///     (&mut handle).await.unwrap();
+    ///     assert!(handle.is_finished());
+    /// });
+    /// ```
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.join.header().state().is_complete()
+    }
+
+    /// Ends the task hard: its future is dropped at its next suspension, by the worker that
+    /// polls it (at once if it waits; unpolled if it was not started). `false` if it has ended.
+    ///
+    /// The handle then gives an error with [`is_cancelled`](JoinError::is_cancelled), unless the
+    /// task completes first. A poll that never returns cannot be aborted, nor can a blocking job
+    /// that already runs.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::spawn(std::future::pending::<()>());
+    ///     assert!(handle.abort());
+    ///     assert!(handle.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn abort(&self) -> bool {
+        if self.is_finished() {
+            return false;
+        }
+        let request = Request { reason: None, place: Location::caller() };
+        extra::on_request(&self.join.task(), request)
+    }
+
+    /// The result if the task has ended, without waiting.
+    ///
+    /// # Panics
+    ///
+    /// If the result was taken before.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let mut handle = filch::spawn(std::future::pending::<()>());
+    ///     assert!(handle.try_join().is_none());
+    /// });
+    /// ```
+    #[doc(alias = "result")]
+    #[doc(alias = "exception")]
+    pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
+        self.join.try_take()
+    }
+
+    /// Blocks the calling thread until the task has ended or the time is up (`None`: for ever).
+    /// For threads outside the runtime; the counterpart of `concurrent.futures.Future.result`.
+    ///
+    /// `None` when the time is up: the task goes on, and the handle can be asked again.
+    ///
+    /// # Panics
+    ///
+    /// In a task: it would block the thread that could run the awaited task. Await the handle
+    /// there. Also if the result was taken before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = filch::Runtime::new().unwrap();
+    /// let mut handle = runtime.spawn(async { 3 });
+    /// let result = handle.join_timeout(Duration::from_secs(10));
+    /// assert_eq!(result.expect("ten seconds are enough").unwrap(), 3);
+    /// ```
+    #[doc(alias = "run_coroutine_threadsafe")]
+    #[track_caller]
+    pub fn join_timeout(
+        &mut self,
+        limit: impl Into<Option<Duration>>,
+    ) -> Option<Result<T, JoinError>> {
+        assert!(
+            !super::polling::Polling::is_any(),
+            "join_timeout was called inside a task, where it would block the runtime; \
+             use `handle.await`, or `filch::timeout(limit, &mut handle).await`"
+        );
+        let deadline = limit.into().map(|limit| Instant::now().checked_add(limit));
+        let thread = Arc::new(Unpark(std::thread::current()));
+        let waker = Waker::from(thread);
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = self.join.poll(&mut cx) {
+                return Some(result);
+            }
+            match deadline.flatten() {
+                None => std::thread::park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    std::thread::park_timeout(left);
+                }
+            }
+        }
+    }
+}
+
+/// Wakes a thread that blocks in `join_timeout`.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// If polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.join.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}

@@ -1,0 +1,412 @@
+//! Where cells come from: blocks of a few sizes, used again and again.
+//!
+//! After the queues, malloc was the largest cost of a spawn (34–52 %). Three layers stand before
+//! it:
+//!
+//! 1. Each thread has, for each size, a *chain* of up to 64 free blocks and one spare chain.
+//!    No sharing, no atomics.
+//! 2. A *depot* trades whole chains between threads: a spawner takes what a worker's completions
+//!    gave back. (Per-thread lists alone lost: the consumer hoards, the producer mallocs cold.)
+//!    A place in the depot is one pointer that is swapped, so nobody ever waits for a preempted
+//!    thread, and there is no ABA problem. It has a bounded number of places.
+//! 3. *Chunks* of 64 KiB, carved 64 blocks at a time so that pages are touched only as needed.
+//!    Blocks that find the depot full go back to their chunk, which they find by its alignment;
+//!    the last one to return frees it.
+//!
+//! What is neither small nor ordinarily aligned goes to the allocator directly. So does
+//! everything under loom and under `--cfg filch_no_pool` (set for sanitizers): recycling would
+//! hide a use after free from them.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use crate::primitive::unmodelled::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Classes of 16 bytes up to here, then of 64.
+const FINE: usize = 256;
+const LARGEST: usize = 1024;
+const CLASSES: usize = FINE / 16 + (LARGEST - FINE) / 64;
+/// Blocks in a full chain.
+const CHAIN: usize = 64;
+/// Places in the depot for each class: 16,384 free blocks at most.
+const PLACES: usize = 256;
+const CHUNK: usize = 64 * 1024;
+const CHUNK_LAYOUT: Layout = match Layout::from_size_align(CHUNK, CHUNK) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+/// Chunks start with their own header; blocks are aligned to this.
+const ALIGN: usize = 16;
+
+const fn class_of(layout: Layout) -> Option<usize> {
+    if cfg!(filch_loom) || cfg!(filch_no_pool) || cfg!(miri) {
+        return None;
+    }
+    if layout.align() > ALIGN || layout.size() > LARGEST {
+        None
+    } else if layout.size() <= FINE {
+        Some(layout.size().div_ceil(16).saturating_sub(1))
+    } else {
+        Some(FINE / 16 - 1 + (layout.size() - FINE).div_ceil(64))
+    }
+}
+
+const fn size_of_class(class: usize) -> usize {
+    if class < FINE / 16 { (class + 1) * 16 } else { FINE + (class + 1 - FINE / 16) * 64 }
+}
+
+/// Memory for one cell.
+#[inline]
+pub(crate) fn allocate(layout: Layout) -> NonNull<u8> {
+    match class_of(layout) {
+        Some(class) => CACHE
+            .try_with(|cache| cache.classes[class].take(class))
+            // The thread is ending and its cache is gone.
+            .unwrap_or_else(|_| take_chain(class).keep_first(class))
+            .cast(),
+        None => system_allocate(layout),
+    }
+}
+
+/// Takes back what [`allocate`] gave for the same layout.
+///
+/// # Safety
+/// `block` came from `allocate(layout)` and is not used any more.
+#[inline]
+pub(crate) unsafe fn deallocate(block: NonNull<u8>, layout: Layout) {
+    match class_of(layout) {
+        Some(class) => {
+            let block = block.cast::<Block>();
+            if CACHE.try_with(|cache| cache.classes[class].give(class, block)).is_err() {
+                give_to_chunk(block);
+            }
+        }
+        // SAFETY: promised by the caller; without a class it came from the allocator.
+        None => unsafe { dealloc(block.as_ptr(), layout) },
+    }
+}
+
+fn system_allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: a cell has at least its header, so the size is not zero.
+    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// A free block: what its first words hold while it is in a chain.
+struct Block {
+    next: *mut Block,
+    /// In the first block of a chain that lies in the depot or is a spare: its length.
+    len: usize,
+}
+
+/// A chain that belongs to one thread. Not dropped but handed on.
+#[derive(Clone, Copy)]
+struct Chain {
+    first: *mut Block,
+    len: usize,
+}
+
+impl Chain {
+    const EMPTY: Chain = Chain { first: ptr::null_mut(), len: 0 };
+
+    fn pop(&mut self) -> Option<NonNull<Block>> {
+        let block = NonNull::new(self.first)?;
+        // SAFETY: the chain's blocks are free and the chain's alone.
+        self.first = unsafe { block.as_ref().next };
+        self.len -= 1;
+        Some(block)
+    }
+
+    fn push(&mut self, block: NonNull<Block>) {
+        // SAFETY: a free block that was just handed to us; at least 16 bytes.
+        unsafe { (&raw mut (*block.as_ptr()).next).write(self.first) };
+        self.first = block.as_ptr();
+        self.len += 1;
+    }
+
+    /// For a thread without a cache.
+    fn keep_first(mut self, class: usize) -> NonNull<Block> {
+        let block = self.pop().expect("chains in the depot are not empty");
+        give_chain(class, self);
+        block
+    }
+}
+
+/// One thread's free blocks of one size.
+struct Class {
+    chain: Cell<Chain>,
+    spare: Cell<Chain>,
+}
+
+impl Class {
+    #[inline]
+    fn take(&self, class: usize) -> NonNull<Block> {
+        let mut chain = self.chain.get();
+        let block = chain.pop().unwrap_or_else(|| {
+            chain = self.spare.replace(Chain::EMPTY);
+            chain.pop().unwrap_or_else(|| {
+                chain = take_chain(class);
+                chain.pop().expect("chains in the depot are not empty")
+            })
+        });
+        self.chain.set(chain);
+        block
+    }
+
+    #[inline]
+    fn give(&self, class: usize, block: NonNull<Block>) {
+        let mut chain = self.chain.get();
+        if chain.len == CHAIN {
+            let spare = self.spare.replace(chain);
+            give_chain(class, spare);
+            chain = Chain::EMPTY;
+        }
+        chain.push(block);
+        self.chain.set(chain);
+    }
+}
+
+struct Cache {
+    classes: [Class; CLASSES],
+}
+
+thread_local! {
+    static CACHE: Cache = const {
+        Cache {
+            classes: [const {
+                Class { chain: Cell::new(Chain::EMPTY), spare: Cell::new(Chain::EMPTY) }
+            }; CLASSES],
+        }
+    };
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        for (class, lists) in self.classes.iter().enumerate() {
+            give_chain(class, lists.chain.replace(Chain::EMPTY));
+            give_chain(class, lists.spare.replace(Chain::EMPTY));
+        }
+    }
+}
+
+/// The chains of one class that no thread has.
+struct Depot {
+    places: [AtomicPtr<Block>; PLACES],
+    /// About how many places are full: where to start looking.
+    full: AtomicUsize,
+    /// A chunk that is not carved to its end.
+    carving: AtomicPtr<Chunk>,
+}
+
+static DEPOTS: [Depot; CLASSES] = [const {
+    Depot {
+        places: [const { AtomicPtr::new(ptr::null_mut()) }; PLACES],
+        full: AtomicUsize::new(0),
+        carving: AtomicPtr::new(ptr::null_mut()),
+    }
+}; CLASSES];
+
+/// A chain from the depot, or a new one.
+#[cold]
+fn take_chain(class: usize) -> Chain {
+    let depot = &DEPOTS[class];
+    let full = depot.full.load(Ordering::Relaxed).min(PLACES);
+    // From the top down: what was given last is likely still in a cache. The hint may be too
+    // low, so the rest is looked at before new memory is carved.
+    for place in depot.places[..full].iter().rev().chain(&depot.places[full..]) {
+        if place.load(Ordering::Relaxed).is_null() {
+            continue;
+        }
+        // Acquire: partner is the Release of `give_chain`: the links are visible.
+        let first = place.swap(ptr::null_mut(), Ordering::Acquire);
+        if !first.is_null() {
+            // Only a hint, so it may go wrong by races; it is corrected as places are found
+            // empty or full.
+            depot.full.store(full.saturating_sub(1), Ordering::Relaxed);
+            // SAFETY: the swap gave us the chain, whose first block knows its length.
+            return Chain { first, len: unsafe { (*first).len } };
+        }
+    }
+    depot.full.store(0, Ordering::Relaxed);
+    carve(class)
+}
+
+/// Puts a chain into the depot, or its blocks back into their chunks.
+#[cold]
+fn give_chain(class: usize, mut chain: Chain) {
+    let Some(first) = NonNull::new(chain.first) else { return };
+    // SAFETY: the chain's blocks are free and the chain's alone.
+    unsafe { (&raw mut (*first.as_ptr()).len).write(chain.len) };
+    let depot = &DEPOTS[class];
+    let full = depot.full.load(Ordering::Relaxed).min(PLACES);
+    for (i, place) in depot.places.iter().enumerate().skip(full) {
+        // Release: partner is the Acquire of `take_chain`.
+        let put = place.compare_exchange(
+            ptr::null_mut(),
+            first.as_ptr(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if put.is_ok() {
+            depot.full.store(i + 1, Ordering::Relaxed);
+            return;
+        }
+    }
+    depot.full.store(PLACES, Ordering::Relaxed);
+    while let Some(block) = chain.pop() {
+        give_to_chunk(block);
+    }
+}
+
+/// The head of a chunk; the blocks follow it.
+struct Chunk {
+    /// Blocks not yet returned, those not yet carved among them. At zero the chunk is freed.
+    out: AtomicUsize,
+    /// Bytes carved. Belongs to whoever took the chunk out of `carving`.
+    carved: usize,
+}
+
+/// The head takes this much, so that the first block is aligned.
+const CHUNK_HEAD: usize = size_of::<Chunk>().next_multiple_of(ALIGN);
+
+const fn blocks_in_chunk(class: usize) -> usize {
+    (CHUNK - CHUNK_HEAD) / size_of_class(class)
+}
+
+/// Up to 64 new blocks.
+fn carve(class: usize) -> Chain {
+    let size = size_of_class(class);
+    let depot = &DEPOTS[class];
+    // Acquire and Release: partners of each other: `carved` is visible to the next carver.
+    let taken = depot.carving.swap(ptr::null_mut(), Ordering::Acquire);
+    let chunk = NonNull::new(taken).unwrap_or_else(|| {
+        let chunk = system_allocate(CHUNK_LAYOUT).cast::<Chunk>();
+        let out = AtomicUsize::new(blocks_in_chunk(class));
+        // SAFETY: new memory, large enough and aligned.
+        unsafe { chunk.write(Chunk { out, carved: 0 }) };
+        chunk
+    });
+    // SAFETY: we took the chunk out of its place, so nobody else touches `carved`; blocks not
+    // yet carved count as out, so nobody frees it.
+    let start = unsafe { (*chunk.as_ptr()).carved };
+    let count = CHAIN.min(blocks_in_chunk(class) - start);
+    let mut chain = Chain::EMPTY;
+    // Backwards, so that the chain hands them out in the order of their addresses.
+    for i in (start..start + count).rev() {
+        // SAFETY: within the chunk, and handed out once.
+        let block = unsafe { chunk.cast::<u8>().add(CHUNK_HEAD + i * size) };
+        chain.push(block.cast());
+    }
+    if start + count < blocks_in_chunk(class) {
+        // SAFETY: as above.
+        unsafe { (*chunk.as_ptr()).carved = start + count };
+        let other = depot.carving.swap(chunk.as_ptr(), Ordering::AcqRel);
+        if let Some(other) = NonNull::new(other) {
+            // Another thread has carved meanwhile and put its own back. Only one can stay: the
+            // rest of the other is never used, and counts as returned.
+            retire(class, other);
+        }
+    }
+    chain
+}
+
+/// A chunk that is carved no further.
+fn retire(class: usize, chunk: NonNull<Chunk>) {
+    // SAFETY: we took the chunk out of its place; see `carve`.
+    let left = unsafe { blocks_in_chunk(class) - (*chunk.as_ptr()).carved };
+    give_back(chunk, left);
+}
+
+fn give_to_chunk(block: NonNull<Block>) {
+    // Every block lies in a chunk that is aligned to its size.
+    let chunk = block.as_ptr().map_addr(|addr| addr & !(CHUNK - 1)).cast::<Chunk>();
+    give_back(NonNull::new(chunk).expect("chunks are not at address zero"), 1);
+}
+
+fn give_back(chunk: NonNull<Chunk>, blocks: usize) {
+    // SAFETY: the blocks we return keep the chunk alive until here; when they are the last ones,
+    // nobody knows it any more.
+    // AcqRel: partners of each other: all users are done before the chunk is freed.
+    unsafe {
+        if (*chunk.as_ptr()).out.fetch_sub(blocks, Ordering::AcqRel) == blocks {
+            dealloc(chunk.as_ptr().cast(), CHUNK_LAYOUT);
+        }
+    }
+}
+
+#[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_cover_sizes_without_much_waste() {
+        for size in 1..=LARGEST {
+            let class = class_of(Layout::from_size_align(size, 8).unwrap()).unwrap();
+            let given = size_of_class(class);
+            assert!(given >= size, "{size} bytes in a block of {given}");
+            assert!(given < size + if size <= FINE { 16 } else { 64 });
+        }
+        assert_eq!(class_of(Layout::from_size_align(LARGEST + 1, 8).unwrap()), None);
+        assert_eq!(class_of(Layout::from_size_align(64, 64).unwrap()), None);
+    }
+
+    #[test]
+    fn blocks_are_distinct_aligned_and_reused() {
+        let layout = Layout::from_size_align(992, 16).unwrap();
+        let mut blocks: Vec<_> = (0..1000).map(|_| allocate(layout)).collect();
+        for (i, block) in blocks.iter().enumerate() {
+            assert_eq!(block.as_ptr() as usize % ALIGN, 0);
+            // SAFETY: 992 bytes of ours.
+            unsafe { ptr::write_bytes(block.as_ptr(), i as u8, 992) };
+        }
+        for (i, block) in blocks.iter().enumerate() {
+            // SAFETY: as above.
+            let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), 992) };
+            assert!(bytes.iter().all(|&b| b == i as u8), "block {i} was given twice");
+        }
+        let last = *blocks.last().unwrap();
+        for block in blocks.drain(..) {
+            // SAFETY: from `allocate`, once each.
+            unsafe { deallocate(block, layout) };
+        }
+        assert_eq!(allocate(layout), last, "the block freed last is hot, so it comes first");
+        // SAFETY: as above.
+        unsafe { deallocate(last, layout) };
+    }
+
+    #[test]
+    fn producers_and_consumers_trade_chains() {
+        let layout = Layout::from_size_align(512, 16).unwrap();
+        let (send, receive) = std::sync::mpsc::sync_channel::<usize>(1024);
+        let consumer = std::thread::spawn(move || {
+            for address in receive {
+                // SAFETY: from `allocate` on the other side, sent once.
+                unsafe { deallocate(NonNull::new(address as *mut u8).unwrap(), layout) };
+            }
+        });
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..100_000 {
+            let block = allocate(layout).as_ptr() as usize;
+            seen.insert(block);
+            send.send(block).unwrap();
+        }
+        drop(send);
+        consumer.join().unwrap();
+        assert!(seen.len() < 10_000, "{} blocks for 1024 in flight", seen.len());
+    }
+
+    #[test]
+    fn a_surplus_goes_back_to_the_system() {
+        // More than the depot holds: the rest must be returned chunk by chunk, without a crash,
+        // and be usable again.
+        let layout = Layout::from_size_align(896, 16).unwrap();
+        for _ in 0..2 {
+            let blocks: Vec<_> = (0..3 * PLACES * CHAIN).map(|_| allocate(layout)).collect();
+            for block in blocks {
+                // SAFETY: from `allocate`, once each.
+                unsafe { deallocate(block, layout) };
+            }
+        }
+    }
+}

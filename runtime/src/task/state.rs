@@ -1,0 +1,396 @@
+//! The state word: what is going on with a task, and how many hold it.
+//!
+//! | phase      | `ACTIVE` | `COMPLETE` | a [`Runnable`](super::Runnable) exists | who may touch the future |
+//! |------------|----------|------------|----------------------------------------|--------------------------|
+//! | queued     | 1        | 0          | yes, in exactly one queue              | whoever takes it out     |
+//! | polling    | 1        | 0          | no, its worker has consumed it         | that worker              |
+//! | idle       | 0        | 0          | no; a waker may make one               | nobody                   |
+//! | complete   | 0        | 1          | never again                            | it is gone               |
+//!
+//! *Queued* and *polling* are one state, `ACTIVE`: "owned by a queue or a worker". Nobody needs
+//! to tell them apart: a wake-up in either only leaves `NOTIFIED` behind. So the first poll of a
+//! task needs no read-modify-write at all, and a whole wake cycle needs two (park and wake).
+//!
+//! The other bits:
+//! - `NOTIFIED`: woken while active. The owner clears it before it polls, or finds it when it
+//!   wants to park and then does not.
+//! - `CANCELLED`: a request waits in the task's [`Extra`](super::extra::Extra). Whoever sets it
+//!   also sets `NOTIFIED`, or an owner about to park would park for ever.
+//! - `COMPLETING`: the future has ended and its output is stored, but something still holds its
+//!   publication back (see [`extra`](super::extra)).
+//! - `HANDLE`: a `JoinHandle` exists, so the output must be kept for it.
+//! - `JOINER`: the handle has left a waker; until this bit is taken back only the completer may
+//!   touch that waker.
+//!
+//! The rest of the word counts references: one of the task to itself until it is complete, one
+//! of the handle, one of each waker. **Queues hold no reference**: an incomplete task has its own.
+//!
+//! Transitions are verbs that return a decision; no caller sees a bit.
+
+use crate::primitive::{AtomicUsize, Ordering, fence};
+
+const ACTIVE: usize = 1 << 0;
+const NOTIFIED: usize = 1 << 1;
+const CANCELLED: usize = 1 << 2;
+const COMPLETING: usize = 1 << 3;
+const COMPLETE: usize = 1 << 4;
+const HANDLE: usize = 1 << 5;
+const JOINER: usize = 1 << 6;
+const REF_ONE: usize = 1 << 8;
+
+/// What a new task with a handle looks like: queued, one reference to itself, one of its handle.
+const SPAWNED: usize = ACTIVE | HANDLE | 2 * REF_ONE;
+/// More references than this can only be a leak in a loop; the count must not wrap.
+const MAX_REFS: usize = usize::MAX / REF_ONE / 2;
+
+#[derive(Debug)]
+pub(crate) struct State(AtomicUsize);
+
+/// What to do after [`State::wake`].
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The task was idle and now belongs to the caller, who schedules it.
+    Schedule,
+    /// Somebody owns it and will see the wake-up, or it is complete.
+    Nothing,
+}
+
+/// What the owner of an active task does next.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    Poll,
+    /// A request waits: ask the hook.
+    Cancelled,
+    /// The future has ended already; try again to publish.
+    Publish,
+}
+
+/// What became of an attempt to park.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// The task is idle. It is no longer the caller's: a waker may have freed it already.
+    Parked,
+    /// It was woken meanwhile and is still the caller's, who queues it again.
+    Notified,
+    /// It is still the caller's, and a request waits.
+    Cancelled,
+}
+
+/// What became of an attempt to complete.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Complete {
+    /// No handle wants the output: drop it, then try again.
+    DropOutput,
+    /// Published, and the task's own reference is given up. `last`: nobody is left, free it.
+    Done { last: bool },
+    /// Published. Take the joiner's waker, wake it, and only then [`State::drop_ref`].
+    WakeJoiner,
+}
+
+/// What a handle finds when it wants to leave or take back a waker.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Joiner {
+    /// The place of the waker belongs to the handle.
+    Mine,
+    /// The task is complete; the output can be taken.
+    Complete,
+}
+
+/// What is left to do after a handle is dropped.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Detach {
+    Detached,
+    /// The handle's waker is in the cell: take it back, then try again.
+    TakeWaker,
+    /// The task is complete: drop the output if nobody took it, then [`State::drop_ref`].
+    Complete,
+}
+
+impl State {
+    pub(crate) fn spawned() -> State {
+        State(AtomicUsize::new(SPAWNED))
+    }
+
+    /// A task polled in place by the thread that made it: active, with no handle.
+    pub(crate) fn rooted() -> State {
+        State(AtomicUsize::new(ACTIVE | REF_ONE))
+    }
+
+    /// A wake-up by reference.
+    pub(crate) fn wake(&self) -> Wake {
+        // Even an already notified task needs the write: its Release is what makes the waker's
+        // data visible to the poll that this wake-up promises.
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let (next, decision) = match now {
+                s if s & COMPLETE != 0 => return Wake::Nothing,
+                s if s & ACTIVE != 0 => (s | NOTIFIED, Wake::Nothing),
+                s => (s | ACTIVE, Wake::Schedule),
+            };
+            // Release: partner is the Acquire of `begin` (or of `park`), so that the poll sees
+            // what happened before the wake-up. Acquire: partner is the Release of `park`, so
+            // that whoever is handed the task sees what its last poll wrote.
+            // [wake]
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return decision,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// A wake-up that gives its reference away. `Err(last)` when there is nothing to schedule:
+    /// the reference is gone, and `last` says whether the cell must be freed.
+    pub(crate) fn wake_by_val(&self) -> Result<Wake, bool> {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let (next, schedule) = match now {
+                s if s & COMPLETE != 0 => return Err(self.drop_ref()),
+                // Not the last reference: an incomplete task has one of its own.
+                s if s & ACTIVE != 0 => ((s | NOTIFIED) - REF_ONE, false),
+                s => ((s | ACTIVE) - REF_ONE, true),
+            };
+            // As in `wake`.
+            // [wake-by-val]
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if schedule => return Ok(Wake::Schedule),
+                Ok(_) => return Err(false),
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Notes that a request waits in the task's `Extra`. `None` if the task is complete, or (as
+    /// with a wake-up) has nothing left to cancel.
+    pub(crate) fn request(&self) -> Option<Wake> {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & (COMPLETE | COMPLETING) != 0 {
+                return None;
+            }
+            let (next, decision) = if now & ACTIVE != 0 {
+                (now | CANCELLED | NOTIFIED, Wake::Nothing)
+            } else {
+                (now | CANCELLED | ACTIVE, Wake::Schedule)
+            };
+            // Release: partner is the Acquire of `begin` or `park`: the owner finds the request.
+            // Acquire: as in `wake`.
+            // [request]
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(decision),
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Called by the owner of an active task before it polls.
+    pub(crate) fn begin(&self) -> Begin {
+        let mut now = self.0.load(Ordering::Relaxed);
+        if now & (NOTIFIED | CANCELLED | COMPLETING) == 0 {
+            // The common case: a plain load. What happened before the wake-up that made the
+            // task active reached us through the queue.
+            return Begin::Poll;
+        }
+        if now & NOTIFIED != 0 {
+            // The wake-ups so far are answered by the poll that comes now.
+            // Acquire: partner is the Release of `wake` and `request`.
+            // [begin]
+            now = self.0.fetch_and(!NOTIFIED, Ordering::Acquire);
+        }
+        match now {
+            s if s & COMPLETING != 0 => Begin::Publish,
+            s if s & CANCELLED != 0 => Begin::Cancelled,
+            _ => Begin::Poll,
+        }
+    }
+
+    /// Called by the owner after a poll that returned Pending and did not wake itself.
+    pub(crate) fn park(&self) -> Park {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & (NOTIFIED | CANCELLED) != 0 {
+                // `begin` clears NOTIFIED and synchronizes; here it only matters that the task
+                // stays ours. A cancel is dealt with at once, so synchronize with it.
+                if now & CANCELLED != 0 {
+                    // [park-cancelled] partner: the Release of `request`.
+                    self.0.fetch_and(!NOTIFIED, Ordering::Acquire);
+                    return Park::Cancelled;
+                }
+                return Park::Notified;
+            }
+            // Release: partner is the Acquire of `wake`: what this poll wrote is visible to
+            // whoever polls next.
+            // [park]
+            let next = now & !ACTIVE;
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Park::Parked,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Called by the owner: the future has ended, its output is stored, but its publication is
+    /// held back. The task parks without a future; `false` if it was woken meanwhile.
+    pub(crate) fn park_completing(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let notified = now & NOTIFIED != 0;
+            let next = if notified {
+                (now & !NOTIFIED) | COMPLETING
+            } else {
+                (now & !ACTIVE) | COMPLETING
+            };
+            // As `park` and `begin`.
+            // [park-completing]
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return !notified,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Called by the owner when the output is stored and the future is gone. `has_output`:
+    /// the output has not been dropped yet.
+    pub(crate) fn complete(&self, has_output: bool) -> Complete {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & HANDLE == 0 && has_output {
+                return Complete::DropOutput;
+            }
+            let joiner = now & JOINER != 0;
+            let mut next = (now | COMPLETE) & !(ACTIVE | NOTIFIED | COMPLETING);
+            if !joiner {
+                // Nothing of the task may be touched after this exchange: the handle may free it.
+                next -= REF_ONE;
+            }
+            // Release: partner is the Acquire of `is_complete`, `joiner` and `detach`: the output
+            // is visible to the handle, and to whoever frees the cell.
+            // Acquire: partner is the Release of `leave_waker`: the waker is visible here.
+            // [complete]
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if joiner => return Complete::WakeJoiner,
+                Ok(_) => return Complete::Done { last: next < REF_ONE },
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// May the output be taken? (Only the handle asks.)
+    pub(crate) fn is_complete(&self) -> bool {
+        // Acquire: partner is the Release of `complete`.
+        // [is-complete]
+        self.0.load(Ordering::Acquire) & COMPLETE != 0
+    }
+
+    /// Is a request waiting?
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CANCELLED != 0
+    }
+
+    /// Has the handle left a waker, as far as the handle itself knows?
+    pub(crate) fn has_joiner(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & JOINER != 0
+    }
+
+    /// The handle makes the place of the waker its own again.
+    pub(crate) fn reclaim_waker(&self) -> Joiner {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & COMPLETE != 0 {
+                // [reclaim-complete] partner: the Release of `complete`.
+                fence(Ordering::Acquire);
+                return Joiner::Complete;
+            }
+            // Relaxed is enough: only the handle writes the waker, and the completer has not.
+            let next = now & !JOINER;
+            match self.0.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Joiner::Mine,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// The handle has written a waker and hands its place to the completer. If the task has
+    /// completed meanwhile the place stays the handle's.
+    pub(crate) fn leave_waker(&self) -> Joiner {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & COMPLETE != 0 {
+                // [leave-complete] partner: the Release of `complete`.
+                fence(Ordering::Acquire);
+                return Joiner::Complete;
+            }
+            // Release: partner is the Acquire of `complete`.
+            // [leave-waker]
+            let next = now | JOINER;
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Joiner::Mine,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// The handle is dropped.
+    pub(crate) fn detach(&self) -> Detach {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & COMPLETE != 0 {
+                // [detach-complete] partner: the Release of `complete`.
+                fence(Ordering::Acquire);
+                return Detach::Complete;
+            }
+            if now & JOINER != 0 {
+                return Detach::TakeWaker;
+            }
+            // Not the last reference: an incomplete task has one of its own.
+            // Release: partner is the Acquire of `complete`, whose caller may free the cell.
+            // [detach]
+            let next = (now & !HANDLE) - REF_ONE;
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Detach::Detached,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    pub(crate) fn add_ref(&self) {
+        // Relaxed: whoever clones has a reference already.
+        let before = self.0.fetch_add(REF_ONE, Ordering::Relaxed);
+        if before / REF_ONE > MAX_REFS {
+            // As with `Arc`: a count that wraps would free a task in use.
+            std::process::abort();
+        }
+    }
+
+    /// Gives up one reference; `true`: it was the last, free the cell.
+    pub(crate) fn drop_ref(&self) -> bool {
+        // The last holder needs no write: nobody is left who could make another reference.
+        // Acquire: partner is every other holder's Release, as for the fence below.
+        // [drop-ref-last]
+        if self.0.load(Ordering::Acquire) < 2 * REF_ONE {
+            return true;
+        }
+        // Release: what this holder did happens before the cell is freed.
+        // [drop-ref]
+        let before = self.0.fetch_sub(REF_ONE, Ordering::Release);
+        debug_assert!(before >= REF_ONE, "a task's reference count fell below zero");
+        let last = before < 2 * REF_ONE;
+        if last {
+            // [drop-ref-fence] partner: every other holder's Release in `drop_ref`, `detach`,
+            // `complete` and `wake_by_val`.
+            fence(Ordering::Acquire);
+        }
+        last
+    }
+
+    /// Is anybody else holding the task? (For a task that has no queue: the root of a `block_on`.)
+    #[cfg(test)]
+    pub(crate) fn refs(&self) -> usize {
+        self.0.load(Ordering::Relaxed) / REF_ONE
+    }
+}

@@ -1,0 +1,245 @@
+//! Waiting for time to pass.
+//!
+//! All of it is measured on the monotonic clock: setting the system's clock moves nothing. A
+//! sleep is never early; it is late by at most the timer's gap (1 ms unless
+//! [`Builder::timer_gap`](crate::Builder::timer_gap) says otherwise) and what the system takes to
+//! wake a thread.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use filch_timer::Entry;
+
+use crate::context;
+
+pub use crate::timeouts::{Timeout, timeout, timeout_at};
+
+/// Waits. `Duration::ZERO` suspends once, as [`yield_now`](crate::yield_now) does;
+/// `Duration::MAX` (or anything else too large to add to the present) waits for ever.
+///
+/// # Panics
+///
+/// When polled outside a runtime, or after its runtime was shut down.
+///
+/// # Cancel safety
+///
+/// Dropping it forgets the wait, at no cost.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// let start = Instant::now();
+/// filch::run(filch::sleep(Duration::from_millis(5)));
+/// assert!(start.elapsed() >= Duration::from_millis(5));
+/// ```
+#[doc(alias = "call_later")]
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::after(duration)
+}
+
+/// Waits until `deadline`; as [`sleep`] if that has passed.
+///
+/// # Panics
+///
+/// As [`sleep`].
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// filch::run(async {
+///     let deadline = Instant::now() + Duration::from_millis(2);
+///     filch::sleep_until(deadline).await;
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+#[doc(alias = "call_at")]
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::at(deadline)
+}
+
+/// The present, on the clock of this thread's runtime (outside a runtime, the system's).
+pub(crate) fn now() -> Instant {
+    context::with(|handle| handle.timer().now()).unwrap_or_else(Instant::now)
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    entry: Entry,
+    yielded: bool,
+}
+
+impl Sleep {
+    pub(crate) fn at(deadline: Instant) -> Sleep {
+        Sleep { entry: Entry::at(deadline), yielded: false }
+    }
+
+    /// From now on, on the clock of this thread's runtime (outside a runtime, the system's).
+    pub(crate) fn after(duration: Duration) -> Sleep {
+        let entry = context::with(|handle| handle.timer().entry(duration));
+        Sleep { entry: entry.unwrap_or_else(|| Entry::after(duration)), yielded: false }
+    }
+
+    /// When it ends; `None`: never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.entry.deadline()
+    }
+
+    /// Changes when it ends. A sleep that has ended can be used again.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// filch::run(async {
+    ///     let mut sleep = filch::sleep(Duration::from_secs(3600));
+    ///     sleep.reset(Instant::now() + Duration::from_millis(1));
+    ///     sleep.await;
+    /// });
+    /// ```
+    pub fn reset(&mut self, deadline: Instant) {
+        self.entry.reset(deadline);
+    }
+
+    /// Has the deadline passed? (`true` also means that a poll is ready.)
+    pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match context::with(|handle| self.entry.poll(handle.timer(), cx)) {
+            Some(polled) => polled,
+            None => context::none("filch::sleep (or what is built on it)"),
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_deadline(cx);
+        if polled.is_ready() && !self.yielded {
+            // As in asyncio, a sleep always suspends: `loop { sleep(ZERO).await }` lets others run.
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.yielded = true;
+        polled
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish()
+    }
+}
+
+/// What an [`Interval`] does when its user came too late for a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissedTick {
+    /// The missed ticks come one after the other without a wait, until it has caught up.
+    #[default]
+    Burst,
+    /// The next tick comes one period after this one: the schedule moves.
+    Delay,
+    /// The missed ticks are left out; the next one is on the schedule.
+    Skip,
+}
+
+/// Ticks at once, and then every `period`.
+///
+/// # Panics
+///
+/// If `period` is zero.
+///
+/// ```
+/// use std::time::Duration;
+/// filch::run(async {
+///     let mut interval = filch::interval(Duration::from_millis(2));
+///     let first = interval.tick().await;
+///     let second = interval.tick().await;
+///     assert_eq!(second - first, Duration::from_millis(2));
+/// });
+/// ```
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    interval_at(now(), period)
+}
+
+/// Ticks at `start`, and then every `period`.
+///
+/// # Panics
+///
+/// If `period` is zero.
+#[track_caller]
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    assert!(
+        !period.is_zero(),
+        "an interval of zero would tick without end; use `yield_now` to let other tasks run"
+    );
+    Interval { next: Some(start), period, missed: MissedTick::default(), sleep: sleep_until(start) }
+}
+
+/// Ticks at regular times; made by [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    /// `None`: too far in the future to be told.
+    next: Option<Instant>,
+    period: Duration,
+    missed: MissedTick,
+    sleep: Sleep,
+}
+
+impl Interval {
+    /// What to do about missed ticks. Default: [`MissedTick::Burst`].
+    #[must_use]
+    pub fn missed_tick(mut self, missed: MissedTick) -> Interval {
+        self.missed = missed;
+        self
+    }
+
+    /// The time between two ticks.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Waits for the next tick and answers when it was due.
+    ///
+    /// # Cancel safety
+    ///
+    /// A tick is either returned or still to come: dropping the future loses none.
+    pub async fn tick(&mut self) -> Instant {
+        poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// [`tick`](Interval::tick) for those who write futures by hand.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        if self.sleep.poll_deadline(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let Some(due) = self.next else { return Poll::Pending };
+        self.next = self.after(due);
+        match self.next {
+            Some(next) => self.sleep.entry.reset(next),
+            None => self.sleep.entry = Entry::never(),
+        }
+        Poll::Ready(due)
+    }
+
+    /// The tick after the one that was due at `due`.
+    fn after(&self, due: Instant) -> Option<Instant> {
+        let on_schedule = due.checked_add(self.period);
+        match self.missed {
+            MissedTick::Burst => on_schedule,
+            MissedTick::Delay => now().checked_add(self.period),
+            MissedTick::Skip => {
+                let late = now().saturating_duration_since(due);
+                let whole = late.as_nanos() / self.period.as_nanos() * self.period.as_nanos();
+                let whole = Duration::new(
+                    u64::try_from(whole / 1_000_000_000).ok()?,
+                    (whole % 1_000_000_000) as u32,
+                );
+                due.checked_add(whole)?.checked_add(self.period)
+            }
+        }
+    }
+}

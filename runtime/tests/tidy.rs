@@ -1,0 +1,121 @@
+//! The rules of the layout, held by a test: which files may contain unsafe code, who may use
+//! whom, where atomics are named, and that each sequentially consistent fence names its partner.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The starred files of ARCHITECTURE.md.
+const UNSAFE: [&str; 5] =
+    ["sys.rs", "task/cell.rs", "task/cell/links.rs", "task/pool.rs", "task/waker.rs"];
+
+/// From the top down: a file may use its own layer and those below.
+const LAYERS: [&[&str]; 5] = [
+    &["lib", "__private", "timeouts", "time"],
+    &["runtime", "builder", "shutdown", "context", "spawn", "blocking"],
+    &["scheduler"],
+    &["task", "error"],
+    &["primitive", "sys"],
+];
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<(String, String)>) {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &root, &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// Lines of code, numbered, without comments.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| (i + 1, line.split("//").next().unwrap()))
+        .filter(|(_, line)| !line.trim().is_empty())
+}
+
+#[test]
+fn unsafe_code_stands_only_in_the_starred_files() {
+    for (name, text) in sources() {
+        let allowed = text.contains("#![allow(unsafe_code)]");
+        assert_eq!(allowed, UNSAFE.contains(&name.as_str()), "{name}");
+        for (number, line) in code(&text) {
+            let found = line.contains("unsafe ") && !line.contains("unsafe_code");
+            assert!(allowed || !found, "{name}:{number}: {line}");
+        }
+    }
+}
+
+#[test]
+fn atomics_are_named_only_in_primitive() {
+    for (name, text) in sources() {
+        for (number, line) in code(&text) {
+            let found = line.contains("sync::atomic") || line.contains("core::sync");
+            assert!(name == "primitive.rs" || !found, "{name}:{number}: {line}");
+        }
+    }
+}
+
+#[test]
+fn sequentially_consistent_means_a_fence_with_a_named_partner() {
+    let mut fences = 0;
+    for (name, text) in sources() {
+        let lines: Vec<_> = text.lines().collect();
+        for (number, line) in code(&text) {
+            if line.contains("SeqCst") {
+                assert!(line.contains("fence("), "{name}:{number}: not a fence: {line}");
+                let above = lines[number - 2];
+                assert!(
+                    above.contains("-fence]") && above.contains("partner:"),
+                    "{name}:{number}: the line above must name the partner"
+                );
+                fences += 1;
+            }
+        }
+    }
+    assert!(fences >= 3, "the sleep protocol has three fences, {fences} were found");
+}
+
+#[test]
+fn layers_point_down() {
+    let layer_of = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
+    for (name, text) in sources() {
+        let module = name.split(['/', '.']).next().unwrap();
+        let layer = layer_of(module).unwrap_or_else(|| panic!("{name} has no layer: see LAYERS"));
+        // What the crate shows to the world is no use of a layer.
+        let text = text.split("#[cfg(all(test").next().unwrap();
+        for (number, line) in code(text) {
+            if module == "lib" || line.trim_start().starts_with("pub use crate::") {
+                continue;
+            }
+            for used in line.split("crate::").skip(1) {
+                let end = used.find(|c: char| !c.is_alphanumeric() && c != '_');
+                let used = &used[..end.unwrap_or(used.len())];
+                if let Some(other) = layer_of(used) {
+                    assert!(other >= layer, "{name}:{number} reaches up: {}", line.trim());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_a_god() {
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        let most = if name == "task/cell.rs" { 1000 } else { 600 };
+        assert!(lines <= most, "{name} has {lines} lines: does it hold two ideas?");
+    }
+}
