@@ -391,6 +391,10 @@ fn forty_workers_in_two_sets_share_the_work() {
 
 #[test]
 fn runtimes_come_and_go_without_leaving_memory() {
+    support::alone("runtimes_come_and_go_without_leaving_memory", come_and_go);
+}
+
+fn come_and_go() {
     let make = || {
         let runtime = Runtime::builder().worker_threads(2).build().unwrap();
         runtime.block_on(async {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use filch::Runtime;
-use support::{Random, resident_bytes};
+use support::{Random, alone, resident_bytes};
 
 const SAMPLES: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
 const SLEEPERS: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
@@ -16,6 +16,10 @@ const CHURN_SECONDS: u64 = if cfg!(debug_assertions) { 2 } else { 10 };
 
 #[test]
 fn no_sleep_is_ever_early() {
+    alone("no_sleep_is_ever_early", no_sleep_is_ever_early_alone);
+}
+
+fn no_sleep_is_ever_early_alone() {
     let runtime = Runtime::builder().worker_threads(4).build().unwrap();
     let (early, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (e, n) = (Arc::clone(&early), Arc::clone(&ended));
@@ -44,14 +48,21 @@ fn no_sleep_is_ever_early() {
 
 #[test]
 fn a_million_sleepers_come_and_go() {
+    alone("a_million_sleepers_come_and_go", a_million_sleepers_come_and_go_alone);
+}
+
+fn a_million_sleepers_come_and_go_alone() {
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     // Warm up, so that the difference is the sleepers'.
     runtime.block_on(async { filch::spawn(filch::sleep(Duration::from_millis(1))).await.unwrap() });
     let before = resident_bytes();
-    let handles: Vec<_> =
-        (0..SLEEPERS).map(|_| runtime.spawn(filch::sleep(Duration::from_secs(3600)))).collect();
-    while (runtime.handle().tasks().len() as u64) < SLEEPERS {
-        std::thread::sleep(Duration::from_millis(10));
+    let mut handles = Vec::with_capacity(SLEEPERS as usize);
+    for _ in 0..SLEEPERS {
+        handles.push(runtime.spawn(filch::sleep(Duration::from_secs(3600))));
+    }
+    // Each of them has been polled when the one that was spawned last has, and all before it.
+    for mut settled in (0..64).map(|_| runtime.spawn(filch::sleep(Duration::from_millis(100)))) {
+        settled.join_timeout(None).unwrap().unwrap();
     }
     let asleep = resident_bytes();
     for handle in &handles {
@@ -74,6 +85,13 @@ fn a_million_sleepers_come_and_go() {
 
 #[test]
 fn timeouts_that_never_fire_leave_nothing_behind() {
+    alone(
+        "timeouts_that_never_fire_leave_nothing_behind",
+        timeouts_that_never_fire_leave_nothing_behind_alone,
+    );
+}
+
+fn timeouts_that_never_fire_leave_nothing_behind_alone() {
     let seconds = std::env::var("FILCH_STRESS_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -4,7 +4,7 @@
 //! `cargo run --release -p filch-timer --example bench_churn`
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,40 @@ fn churn(timer: &Timer, cx: &mut Context<'_>, duration: Duration) {
     assert!(black_box(&mut entry).poll(timer, cx).is_pending());
 }
 
+/// Notes when it was woken.
+struct Stamp(OnceLock<Instant>);
+
+impl Wake for Stamp {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.set(Instant::now());
+    }
+}
+
+fn lateness(timer: &Timer) {
+    let mut sleeps: Vec<(Entry, Arc<Stamp>)> = (0..100_000_u64)
+        .map(|i| {
+            let after = Duration::from_micros(1000 + i * 7919 % 49_000);
+            let (mut entry, stamp) = (timer.entry(after), Arc::new(Stamp(OnceLock::new())));
+            let _ = entry.poll(timer, &mut Context::from_waker(&Waker::from(stamp.clone())));
+            (entry, stamp)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let late = sleeps.drain(..).filter_map(|(entry, stamp)| {
+        Some(stamp.0.get()?.saturating_duration_since(entry.deadline()?))
+    });
+    let mut late: Vec<Duration> = late.collect();
+    late.sort_unstable();
+    let at = |part: usize| late[(late.len() - 1) * part / 1000];
+    println!(
+        "{} sleeps of 1 to 50 ms, from registration to wake: late by p50 {:?}, p99 {:?}, max {:?}",
+        late.len(),
+        at(500),
+        at(990),
+        at(1000),
+    );
+}
+
 fn main() {
     let timer = Timer::new(Clock::system()).expect("a thread");
     filch_timer::set_shard(0);
@@ -75,6 +109,9 @@ fn main() {
         entry.reset(start + hour + Duration::from_micros(ms));
     });
     println!("left behind: {:?}", timer.stats());
+
+    drop(entry);
+    lateness(&timer);
 
     for million in [Duration::from_secs(3600), Duration::from_millis(1500)] {
         let mut entries: Vec<Entry> = Vec::with_capacity(1_000_000);

@@ -176,7 +176,8 @@ impl Builder {
     /// its wake batch, calls the function, and closes the batch.
     ///
     /// If `scope` returns without having called the function, the wakers run afterwards; if it
-    /// panics, the panic ends there.
+    /// panics, the panic ends there. It must not own a handle to the timer: the timer would keep
+    /// itself alive.
     ///
     /// # Examples
     ///
@@ -215,7 +216,8 @@ impl Builder {
     /// again at the latest when the duration that it returns has passed (`None`: it has no wish).
     /// So one thread does for timers and for a runtime's monitor. [`Timer::unpark`] makes the
     /// thread turn, and call, soon. The duration is real time, also on a manual clock; one that
-    /// panics is not called again. Without a thread it is never called.
+    /// panics is not called again. Without a thread it is never called. (It must not own a handle to
+    /// the timer: the timer would keep itself alive.)
     ///
     /// # Examples
     ///

@@ -175,7 +175,7 @@ impl Entry {
     /// What is overdue at its first poll is ready at once, without registration. (One exception: an
     /// entry made for a second or more with [`Entry::after`] or [`Timer::entry`] is registered
     /// without reading the clock a second time. If it was not polled before it was due, it may
-    /// be pending for the few microseconds until the timer turns.)
+    /// be pending until the timer turns, which it does within its minimum gap.)
     ///
     /// # Cancel safety
     ///

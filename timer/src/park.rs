@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::primitive::{Condvar, Mutex};
+use crate::primitive::{Condvar, Mutex, seeded};
 
 #[derive(Debug)]
 pub(crate) struct Parker {
@@ -35,7 +35,7 @@ impl Parker {
     /// Brings news. Never call it under a shard's lock: it may be a system call.
     pub(crate) fn unpark(&self) {
         let mut state = self.state.lock();
-        state.news = true;
+        state.news = !seeded("timer-news-is-no-flag");
         let parked = state.parked;
         // The woken thread wants this lock: let it go first.
         drop(state);

@@ -78,6 +78,12 @@ mod real {
         }
     }
 
+    /// Whether a step is to be left out, so that a model can show that it notices. Never, here.
+    #[inline(always)]
+    pub(crate) const fn seeded(_bug: &str) -> bool {
+        false
+    }
+
     /// A thread-local with a constant start value (loom's cannot be constant, and loom's
     /// threads share one system thread, so std's would be one variable for all of them).
     macro_rules! tls {

@@ -54,7 +54,7 @@ use crate::clock::CLOSED;
 use crate::far::Far;
 use crate::heap::Item;
 use crate::park::Parker;
-use crate::primitive::{AtomicU64, Mutex, Ordering, tls, unmodelled};
+use crate::primitive::{AtomicU64, Mutex, Ordering, seeded, tls, unmodelled};
 use crate::slab::{INTAKE, MOVING, Slab};
 
 /// The alarm while the turner is not asleep, or has been told to get up, or will get up sooner
@@ -105,7 +105,7 @@ impl News {
 
     #[inline]
     pub(crate) fn bring(self) {
-        if let Some(parker) = self.0 {
+        if let Some(parker) = self.0.filter(|_| !seeded("timer-no-news")) {
             parker.unpark();
         }
     }
@@ -333,9 +333,11 @@ impl Shard {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let from = out.len();
-        state.drain(number, portion, out);
-        if state.slab.first(INTAKE).is_some() {
-            return false;
+        if !seeded("timer-no-second-visit") {
+            state.drain(number, portion, out);
+            if state.slab.first(INTAKE).is_some() {
+                return false;
+            }
         }
         let near = out[from..].iter().map(|item| item.deadline).min();
         let far = state.far.wake_at(&state.slab);

@@ -115,11 +115,8 @@ fn agrees_with_a_naive_timer() {
         let mut held: Vec<(Entry, Arc<Count>, usize)> = Vec::new();
         for _ in 0..600 {
             filch_timer::set_shard(random.below(3) as usize);
-            let span = ms(random.below(match random.below(3) {
-                0 => 20,
-                1 => 400,
-                _ => 100_000,
-            }));
+            let limit = [20, 400, 100_000][random.below(3) as usize];
+            let span = ms(random.below(limit));
             let pick = |random: &mut Random, held: &[_]| random.below(held.len() as u64) as usize;
             match random.below(12) {
                 0..5 => {

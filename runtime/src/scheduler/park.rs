@@ -12,6 +12,7 @@ use crate::primitive::{Futex, Ordering};
 /// Something a worker can sleep in that has other reasons to return than being woken.
 pub(crate) trait Driver {
     /// Sleeps until there is news or [`Driver::wake`] is called; a wake that comes first counts.
+    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "the I/O driver's bed"))]
     fn sleep(&self);
 
     /// Ends the current or else the next sleep.
@@ -60,7 +61,7 @@ impl Parker {
     }
 
     /// As [`Parker::park`], inside the driver, which may return for its own reasons.
-    #[cfg_attr(not(any(test, filch_loom)), allow(dead_code, reason = "the I/O driver's bed"))]
+    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "the I/O driver's bed"))]
     pub(crate) fn park_in(&self, driver: &impl Driver) {
         if self.enter(IN_DRIVER) {
             driver.sleep();

@@ -145,7 +145,7 @@ impl Sleep {
     }
 
     /// Who is parked, and how many search.
-    #[cfg(any(test, filch_loom))]
+    #[cfg(filch_loom)]
     pub(crate) fn word(&self) -> (u32, u64) {
         let now = self.word.load(Ordering::Relaxed);
         (parked(now), searchers(now))

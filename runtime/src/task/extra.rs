@@ -101,7 +101,7 @@ pub(crate) struct Hold {
 impl Hold {
     /// Must be called while the task is polled (or before it is), by the task's owner: later the
     /// output may be published already.
-    #[cfg_attr(not(any(test, filch_loom)), allow(dead_code, reason = "groups will hold"))]
+    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "groups will hold"))]
     pub(crate) fn new(task: TaskRef) -> Hold {
         // Relaxed: the owner itself looks at the count later.
         task.header().extra_or_new().holds.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@
 //!    gave back. (Per-thread lists alone lost: the consumer hoards, the producer mallocs cold.)
 //!    A place in the depot is one pointer that is swapped, so nobody ever waits for a preempted
 //!    thread, and there is no ABA problem. It has a bounded number of places.
-//! 3. *Chunks* of 64 KiB, carved 64 blocks at a time so that pages are touched only as needed.
+//! 3. *Chunks* of 256 KiB, carved 64 blocks at a time so that pages are touched only as needed.
 //!    Blocks that find the depot full go back to their chunk, which they find by its alignment;
 //!    the last one to return frees it.
 //!
@@ -23,6 +23,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::primitive::unmodelled::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sys;
 
 /// Classes of 16 bytes up to here, then of 64.
 const FINE: usize = 256;
@@ -32,7 +33,7 @@ const CLASSES: usize = FINE / 16 + (LARGEST - FINE) / 64;
 const CHAIN: usize = 64;
 /// Places in the depot for each class: 16,384 free blocks at most.
 const PLACES: usize = 256;
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 const CHUNK_LAYOUT: Layout = match Layout::from_size_align(CHUNK, CHUNK) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
@@ -330,6 +331,8 @@ fn give_back(chunk: NonNull<Chunk>, blocks: usize) {
     // AcqRel: partners of each other: all users are done before the chunk is freed.
     unsafe {
         if (*chunk.as_ptr()).out.fetch_sub(blocks, Ordering::AcqRel) == blocks {
+            // The allocator keeps freed memory of this size; its pages need not stay.
+            sys::discard(chunk.cast(), CHUNK);
             dealloc(chunk.as_ptr().cast(), CHUNK_LAYOUT);
         }
     }

@@ -387,10 +387,4 @@ impl State {
         }
         last
     }
-
-    /// Is anybody else holding the task? (For a task that has no queue: the root of a `block_on`.)
-    #[cfg(test)]
-    pub(crate) fn refs(&self) -> usize {
-        self.0.load(Ordering::Relaxed) / REF_ONE
-    }
 }

@@ -92,3 +92,21 @@ impl Random {
         self.next() % limit
     }
 }
+
+/// Runs the rest of the test `name` in a process of its own, where memory, environment variables
+/// and threads are its alone.
+pub(crate) fn alone(name: &str, test: impl FnOnce()) {
+    const VARIABLE: &str = "FILCH_TEST_ALONE";
+    if std::env::var_os(VARIABLE).is_some() {
+        return test();
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the test failed in its own process");
+    assert!(text.contains("1 passed"), "there is no test `{name}`");
+}

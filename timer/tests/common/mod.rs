@@ -10,14 +10,14 @@ use filch_timer::{Clock, Entry, Timer};
 
 /// Counts wakes.
 #[derive(Default)]
-pub struct Count(AtomicUsize);
+pub(crate) struct Count(AtomicUsize);
 
 impl Count {
-    pub fn new() -> Arc<Count> {
+    pub(crate) fn new() -> Arc<Count> {
         Arc::default()
     }
 
-    pub fn get(&self) -> usize {
+    pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -29,7 +29,7 @@ impl Wake for Count {
 }
 
 /// Writes its number into a log when it is woken.
-pub struct Log(pub usize, pub Arc<Mutex<Vec<usize>>>);
+pub(crate) struct Log(pub(crate) usize, pub(crate) Arc<Mutex<Vec<usize>>>);
 
 impl Wake for Log {
     fn wake(self: Arc<Self>) {
@@ -38,7 +38,7 @@ impl Wake for Log {
 }
 
 /// Does something when it is woken.
-pub struct Act<F: Fn() + Send + Sync + 'static>(pub F);
+pub(crate) struct Act<F: Fn() + Send + Sync + 'static>(pub(crate) F);
 
 impl<F: Fn() + Send + Sync + 'static> Wake for Act<F> {
     fn wake(self: Arc<Self>) {
@@ -46,36 +46,36 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Act<F> {
     }
 }
 
-pub fn waker(act: impl Fn() + Send + Sync + 'static) -> Waker {
+pub(crate) fn waker(act: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Act(act)))
 }
 
-pub fn poll(entry: &mut Entry, timer: &Timer, waker: &Waker) -> Poll<()> {
+pub(crate) fn poll(entry: &mut Entry, timer: &Timer, waker: &Waker) -> Poll<()> {
     entry.poll(timer, &mut Context::from_waker(waker))
 }
 
-pub fn manual() -> (Clock, Timer) {
+pub(crate) fn manual() -> (Clock, Timer) {
     let clock = Clock::manual();
     let timer = Timer::builder().clock(clock.clone()).shards(1).start().unwrap();
     (clock, timer)
 }
 
-pub const fn ms(ms: u64) -> Duration {
+pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
 /// A small generator, so that a test is the same each time.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }
