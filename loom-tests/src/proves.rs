@@ -67,7 +67,7 @@ struct Model {
 #[derive(Debug)]
 struct Spare {
     tag: &'static str,
-    why: &'static str,
+    why: String,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,14 @@ impl Proof {
 
     /// No model here needs the ordering with this tag, and that is right, because …
     pub(crate) fn spare(mut self, tag: &'static str, why: &'static str) -> Proof {
-        self.spares.push(Spare { tag, why });
+        self.spares.push(Spare { tag, why: why.to_owned() });
+        self
+    }
+
+    /// As [`spare`](Proof::spare): the models of `proof`, another test, show what these are for.
+    pub(crate) fn elsewhere<F: Fn()>(mut self, proof: F, tags: &[&'static str]) -> Proof {
+        let proof = std::any::type_name_of_val(&proof).rsplit("::").next().unwrap_or_default();
+        self.spares.extend(tags.iter().map(|tag| Spare { tag, why: format!("see {proof}") }));
         self
     }
 
@@ -258,7 +265,7 @@ impl Proof {
             let verdict = match (tried.fate, spare) {
                 (Fate::Failed(_), None) => Verdict::Needed,
                 (Fate::Failed(message), Some(_)) => Verdict::NotSpare(message),
-                (Fate::Held(_), Some(spare)) => Verdict::Spare(spare.why),
+                (Fate::Held(_), Some(spare)) => Verdict::Spare(spare.why.clone()),
                 (Fate::Held(_), None) => Verdict::Survived,
                 (other, _) => Verdict::Unknown(other.excuse(self.limit)),
             };

@@ -320,7 +320,11 @@ impl Inner {
             if left.is_zero() {
                 break;
             }
-            (state, _) = self.news.wait_timeout(state, left);
+            let in_time;
+            (state, in_time) = self.news.wait_timeout(state, left);
+            if !in_time {
+                break;
+            }
         }
         state.idle -= 1;
         let called = state.called > 0;
@@ -331,6 +335,11 @@ impl Inner {
         (state, called || stopping)
     }
 }
+
+#[cfg(filch_loom)]
+#[path = "../../loom-tests/src/models/blocking.rs"]
+#[allow(missing_docs)]
+pub mod models;
 
 impl fmt::Debug for Submit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -115,8 +115,9 @@ impl Batch {
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= CAPACITY
+    /// How many more it takes.
+    pub(crate) fn room(&self) -> usize {
+        CAPACITY - self.0.len()
     }
 
     pub(crate) fn push(&mut self, waker: Waker) {

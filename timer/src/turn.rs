@@ -236,19 +236,21 @@ impl Turning {
     }
 
     /// Hands out the wakers of what is due. Returns whether it stopped because the batch is full.
+    ///
+    /// First the heap, then the shards: a heap of 100,000 takes 200 ns for each step, too long to
+    /// keep those waiting who register and cancel.
     fn expire(&mut self, core: &Core, now: u64, batch: &mut Batch) -> bool {
         loop {
-            // Locked when first needed, and let go together after a portion: the due ones come
-            // from all shards in turn. Nobody else ever holds two of these locks.
+            let room = batch.room();
+            self.scratch.extend(std::iter::from_fn(|| self.heap.pop_due(now)).take(room));
+            if self.scratch.is_empty() {
+                return self.heap.first().is_some_and(|item| item.deadline <= now);
+            }
+            // All at once, because the due ones come from all shards in turn. Nobody else ever
+            // holds two of these locks.
             let mut locked: Vec<_> = Vec::new();
-            for _ in 0..PORTION {
-                if batch.is_full() {
-                    return self.heap.first().is_some_and(|item| item.deadline <= now);
-                }
-                let Some(item) = self.heap.pop_due(now) else { return false };
-                if locked.is_empty() {
-                    locked.resize_with(core.shards.len(), || None);
-                }
+            locked.resize_with(core.shards.len(), || None);
+            for item in self.scratch.drain(..) {
                 let shard = item.shard as usize;
                 let state = locked[shard].get_or_insert_with(|| core.shards[shard].lock());
                 match state.claim(&item, now) {

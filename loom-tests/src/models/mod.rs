@@ -30,5 +30,8 @@
 #![allow(unsafe_code)] // reads and writes of cells that loom watches
 
 pub mod queues;
+pub mod shutdown;
 pub mod sleep;
 pub mod task;
+
+pub use crate::blocking::models as blocking;

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::primitive::{AtomicUsize, Futex, Ordering};
+use crate::primitive::{AtomicUsize, Futex, Ordering, seeded};
 use crate::scheduler::park::{Driver, NoDriver, Parker};
 use crate::scheduler::sleep::{Sleep, notify_fence};
 
@@ -33,7 +33,7 @@ fn take(work: &Work, source: usize) -> bool {
 fn park(work: &Work, sleep: &Sleep, worker: usize, searching: bool) {
     sleep.announce(worker, searching);
     loop {
-        if is_visible(work) {
+        if !seeded("no-recheck") && is_visible(work) {
             sleep.retract(worker);
             return;
         }
@@ -87,11 +87,33 @@ pub fn push_last_searcher_leaves() {
         let (work, sleep) = (work.clone(), sleep.clone());
         thread::spawn(move || push(&work, 1, &sleep))
     };
-    if sleep.stop_search() && is_visible(&work) {
+    if sleep.stop_search() && !seeded("leave-without-a-look") && is_visible(&work) {
         let _ = sleep.notify_one();
     }
     pusher.join().unwrap();
     sleeper.join().unwrap();
+    assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
+}
+
+/// A worker changes its mind at the moment it is woken. Whoever is faster counts it as a searcher,
+/// and what is left over is a stray token: the next park returns, and parks again.
+pub fn retract_notify_one() {
+    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let worker = {
+        let (work, sleep) = (work.clone(), sleep.clone());
+        thread::spawn(move || {
+            sleep.announce(0, false);
+            sleep.retract(0);
+            let _ = sleep.stop_search();
+            while !take(&work, 0) {
+                park(&work, &sleep, 0, false);
+                let _ = sleep.stop_search();
+            }
+        })
+    };
+    let _ = sleep.notify_one();
+    push(&work, 0, &sleep);
+    worker.join().unwrap();
     assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
 }
 

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::Arc as Counted;
 use loom::thread;
 
-use crate::primitive::{AtomicUsize, Futex, Mutex, Ordering, UnsafeCell};
+use crate::error::JoinError;
+use crate::primitive::{AtomicUsize, Futex, Mutex, Ordering, UnsafeCell, seeded};
 use crate::scheduler::live::{Left, LiveList};
 use crate::task::cell::{self, Closed, Join, Listed, Place, Spawn};
 use crate::task::extra::{self, Extra, Hold, Request};
@@ -16,13 +17,15 @@ use crate::task::{Ran, Runnable, Schedule, TaskRef};
 
 /// Where woken tasks of a model go.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(crate) struct Desk {
     queue: Mutex<Vec<Runnable>>,
     list: LiveList,
+    /// How often the last task left the list after it was closed.
+    emptied: AtomicUsize,
 }
 
 #[derive(Debug)]
-pub(super) enum OnDesk {}
+pub(crate) enum OnDesk {}
 
 impl Schedule for OnDesk {
     type Owner = Desk;
@@ -37,7 +40,9 @@ impl Schedule for OnDesk {
 
     fn untrack(owner: &'static Desk, place: Place) -> Listed {
         let (task, left) = owner.list.remove(place.slot);
-        assert!(left == Left::Others, "MODEL: nobody has closed the list");
+        if left == Left::ClosedAndEmpty {
+            owner.emptied.fetch_add(1, Ordering::Relaxed);
+        }
         task
     }
 }
@@ -45,26 +50,30 @@ impl Schedule for OnDesk {
 impl Desk {
     /// Made anew in each execution, for loom's objects live no longer. (An empty desk is all that
     /// leaks.)
-    pub(super) fn new() -> &'static Desk {
-        Box::leak(Box::new(Desk { queue: Mutex::new(Vec::new()), list: LiveList::default() }))
+    pub(crate) fn new() -> &'static Desk {
+        let (queue, emptied) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+        Box::leak(Box::new(Desk { queue, list: LiveList::default(), emptied }))
     }
 
-    pub(super) fn spawn<F: Future>(&'static self, future: F) -> (Runnable, Join<F::Output>) {
-        let new = Spawn {
-            owner: self,
-            site: std::panic::Location::caller(),
-            home: None,
-            extra: Some(Extra::named("model")),
-        };
-        cell::spawn::<OnDesk, F>(future, new)
+    pub(crate) fn spawn<F: Future>(&'static self, future: F) -> (Runnable, Join<F::Output>) {
+        self.spawn_with(future, Some(Extra::named("model")))
     }
 
-    pub(super) fn take(&self) -> Option<Runnable> {
+    fn spawn_with<F: Future>(
+        &'static self,
+        future: F,
+        extra: Option<Box<Extra>>,
+    ) -> (Runnable, Join<F::Output>) {
+        let site = std::panic::Location::caller();
+        cell::spawn::<OnDesk, F>(future, Spawn { owner: self, site, home: None, extra })
+    }
+
+    fn take(&self) -> Option<Runnable> {
         self.queue.lock().pop()
     }
 
     /// Runs everything there is to run.
-    pub(super) fn drain(&self) {
+    fn drain(&self) {
         while let Some(task) = self.take() {
             run_on(task);
         }
@@ -72,7 +81,7 @@ impl Desk {
 }
 
 /// Polls until the task parks or ends.
-pub(super) fn run_on(task: Runnable) {
+pub(crate) fn run_on(task: Runnable) {
     let mut next = Some(task);
     while let Some(task) = next {
         next = match task.run() {
@@ -171,9 +180,10 @@ pub fn wake_by_val_poll() {
     let freed = Freed::watch(&task);
     drop(handle);
     let poller = thread::spawn(move || run_on(task));
-    values[0].store(1, Ordering::Relaxed);
     let left = waker.lock().take();
     let woken = left.is_some();
+    // After the lock, which must not be what carries it.
+    values[0].store(1, Ordering::Relaxed);
     if let Some(left) = left {
         left.wake();
     }
@@ -197,22 +207,44 @@ pub fn wake_by_val_poll() {
     freed.check();
 }
 
-/// A waker of another kind of thread: counts, and wakes a sleeper.
-struct Bell(Futex);
+/// The waker of a thread that sleeps. It says *that* something has happened, and hands nothing
+/// over: what the sleeper must see has to come through the task.
+#[derive(Debug)]
+pub(crate) struct Bell(Futex);
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.store(1, Ordering::Release);
+        self.0.store(1, Ordering::Relaxed);
         self.0.wake_one();
     }
 }
 
 impl Bell {
+    pub(crate) fn new() -> Arc<Bell> {
+        Arc::new(Bell(Futex::new(0)))
+    }
+
     fn wait(&self) {
-        while self.0.load(Ordering::Acquire) == 0 {
+        while self.0.load(Ordering::Relaxed) == 0 {
             self.0.wait(0);
         }
         self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Sleeps until the task has ended.
+    pub(crate) fn join<T>(self: &Arc<Self>, handle: &mut Join<T>) -> Result<T, JoinError> {
+        let waker = Waker::from(self.clone());
+        loop {
+            match handle.poll(&Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => self.wait(),
+            }
+        }
+    }
+
+    /// Nobody has kept a waker.
+    pub(crate) fn check(self: Arc<Self>) {
+        assert!(Arc::strong_count(&self) == 1, "MODEL: a waker was kept");
     }
 }
 
@@ -237,21 +269,14 @@ pub fn join_completion() {
     let (task, mut handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
     let freed = Freed::watch(&task);
     let runner = thread::spawn(move || run_on(task));
-    let bell = Arc::new(Bell(Futex::new(0)));
-    let waker = Waker::from(bell.clone());
-    let output = loop {
-        match handle.poll(&Context::from_waker(&waker)) {
-            Poll::Ready(output) => break output.expect("MODEL: the task finished"),
-            Poll::Pending => bell.wait(),
-        }
-    };
+    let bell = Bell::new();
+    let output = bell.join(&mut handle).expect("MODEL: the task finished");
     // SAFETY: loom checks.
     let value = output.with(|value| unsafe { *value });
     assert!(value == 7, "MODEL: the joiner sees what the task wrote");
     drop(handle);
     runner.join().unwrap();
-    drop(waker);
-    assert!(Arc::strong_count(&bell) == 1, "MODEL: a waker was kept");
+    bell.check();
     freed.check();
 }
 
@@ -262,7 +287,7 @@ pub fn join_drop_completion() {
     let (task, mut handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
     let freed = Freed::watch(&task);
     let runner = thread::spawn(move || run_on(task));
-    let bells = [Arc::new(Bell(Futex::new(0))), Arc::new(Bell(Futex::new(0)))];
+    let bells = [Bell::new(), Bell::new()];
     let mut ready = false;
     for bell in &bells {
         let waker = Waker::from(bell.clone());
@@ -271,7 +296,7 @@ pub fn join_drop_completion() {
     drop(handle);
     runner.join().unwrap();
     for bell in bells {
-        assert!(Arc::strong_count(&bell) == 1, "MODEL: a waker was kept");
+        bell.check();
     }
     freed.check();
 }
@@ -288,7 +313,7 @@ pub fn detach_completion() {
 }
 
 /// Waits for ever; its own data tells whether its end is ordered after its polls.
-struct Waits(Counted<UnsafeCell<usize>>);
+pub(super) struct Waits(pub(super) Counted<UnsafeCell<usize>>);
 
 impl Future for Waits {
     type Output = ();
@@ -318,15 +343,9 @@ pub fn abort_poll() {
     assert!(extra::on_request(&handle.task(), request()), "MODEL: it has not ended yet");
     // The request makes either the poller or this thread end it.
     desk.drain();
-    let bell = Arc::new(Bell(Futex::new(0)));
-    let waker = Waker::from(bell.clone());
-    let error = loop {
-        match handle.poll(&Context::from_waker(&waker)) {
-            Poll::Ready(output) => break output.expect_err("MODEL: it never finishes"),
-            Poll::Pending => bell.wait(),
-        }
-    };
+    let error = Bell::new().join(&mut handle).expect_err("MODEL: it never finishes");
     assert!(error.is_cancelled() && error.place().is_some(), "MODEL: the request is told");
+    drop(error);
     // SAFETY: loom checks.
     let value = data.with(|value| unsafe { *value });
     assert!(value == 100, "MODEL: the future is dropped before the joiner hears of it");
@@ -339,8 +358,7 @@ pub fn abort_poll() {
 pub fn abort_abort() {
     let desk = Desk::new();
     let data = Counted::new(UnsafeCell::new(0));
-    let new = Spawn { owner: desk, site: std::panic::Location::caller(), home: None, extra: None };
-    let (task, mut handle) = cell::spawn::<OnDesk, _>(Waits(data), new);
+    let (task, mut handle) = desk.spawn_with(Waits(data), None);
     run_on(task);
     let other = handle.task();
     let canceller = thread::spawn(move || {
@@ -354,15 +372,70 @@ pub fn abort_abort() {
     assert!(error.place().is_some(), "MODEL: the request is told");
 }
 
-/// Ready at once.
-struct Ends;
+/// Asks for the rare fields of its own task when it is polled, and ends.
+struct Holds(Counted<UnsafeCell<Option<TaskRef>>>);
 
-impl Future for Ends {
+impl Future for Holds {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: loom checks.
+        let own = self.0.with_mut(|own| unsafe { (*own).take() });
+        drop(Hold::new(own.expect("MODEL: polled once")));
         Poll::Ready(())
     }
+}
+
+/// The rare fields are made by a canceller or by the task itself, whoever is first, and both use
+/// them. The task ends in any case.
+pub fn abort_extra() {
+    let desk = Desk::new();
+    let own = Counted::new(UnsafeCell::new(None));
+    let (task, mut handle) = desk.spawn_with(Holds(own.clone()), None);
+    // SAFETY: loom checks.
+    own.with_mut(|own| unsafe { *own = Some(handle.task()) });
+    let runner = thread::spawn(move || run_on(task));
+    extra::on_request(&handle.task(), request());
+    runner.join().unwrap();
+    assert!(handle.try_take().is_some(), "MODEL: it has ended");
+}
+
+/// Waits for ever. When it is dropped it must see what was written before it was asked to end.
+struct ReadsAtEnd(Counted<UnsafeCell<usize>>, Waits);
+
+impl Future for ReadsAtEnd {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.1).poll(cx)
+    }
+}
+
+impl Drop for ReadsAtEnd {
+    fn drop(&mut self) {
+        // SAFETY: loom checks.
+        let value = self.0.with(|value| unsafe { *value });
+        assert!(value == 5, "MODEL: the end comes after what was written before the request");
+    }
+}
+
+/// A request without a reason, as a runtime makes it that shuts down: no lock carries anything.
+pub fn request_poll() {
+    let desk = Desk::new();
+    let note = Counted::new(UnsafeCell::new(0));
+    let own = Counted::new(UnsafeCell::new(0));
+    let (task, mut handle) = desk.spawn_with(ReadsAtEnd(note.clone(), Waits(own)), None);
+    let poller = thread::spawn(move || run_on(task));
+    // SAFETY: loom checks.
+    note.with_mut(|note| unsafe { *note = 5 });
+    let asker = handle.task();
+    assert!(asker.request(), "MODEL: it has not ended yet");
+    // If the task was idle it is this thread's now. (The reference is dropped only then: the drop
+    // would synchronize, too.)
+    desk.drain();
+    drop(asker);
+    poller.join().unwrap();
+    assert!(handle.try_take().is_some(), "MODEL: it has ended");
 }
 
 /// Something holds the completion back and lets go at any moment: the joiner sees the end after
@@ -370,7 +443,7 @@ impl Future for Ends {
 pub fn hold_completion() {
     let desk = Desk::new();
     let data = Counted::new(UnsafeCell::new(0));
-    let (task, mut handle) = desk.spawn(Ends);
+    let (task, mut handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
     let freed = Freed::watch(&task);
     let hold = Hold::new(TaskRef::new(task.header()));
     let holder = {
@@ -382,16 +455,57 @@ pub fn hold_completion() {
             desk.drain();
         })
     };
-    run_on(task);
-    let bell = Arc::new(Bell(Futex::new(0)));
-    let waker = Waker::from(bell.clone());
-    while handle.poll(&Context::from_waker(&waker)).is_pending() {
-        bell.wait();
-    }
+    let runner = thread::spawn(move || run_on(task));
+    let output = Bell::new().join(&mut handle).expect("MODEL: the task finished");
     // SAFETY: loom checks.
-    let value = data.with(|value| unsafe { *value });
-    assert!(value == 1, "MODEL: the end comes after what held it back");
-    drop(handle);
+    let (first, second) = unsafe { (output.with(|value| *value), data.with(|value| *value)) };
+    assert!(first == 7, "MODEL: the joiner sees what the task wrote");
+    assert!(second == 1, "MODEL: the end comes after what held it back");
+    drop((handle, output));
+    runner.join().unwrap();
     holder.join().unwrap();
     freed.check();
+}
+
+/// Nobody waits for the output, so whoever publishes the end drops it: perhaps the thread that
+/// held it back.
+pub fn hold_detached() {
+    let desk = Desk::new();
+    let (task, handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
+    drop(handle);
+    let freed = Freed::watch(&task);
+    let hold = Hold::new(TaskRef::new(task.header()));
+    let runner = thread::spawn(move || run_on(task));
+    drop(hold);
+    desk.drain();
+    runner.join().unwrap();
+    freed.check();
+}
+
+/// A task parks for the first time while the list of live tasks is closed: it is either listed, and
+/// asked to end, or refused, and ends itself. None is overlooked.
+pub fn close_track() {
+    let desk = Desk::new();
+    let (task, mut handle) = desk.spawn_with(Waits(Counted::new(UnsafeCell::new(0))), None);
+    let runner = thread::spawn(move || run_on(task));
+    let ask = || {
+        desk.list.for_each(|task| {
+            task.request();
+        });
+    };
+    if seeded("ask-before-closing") {
+        ask();
+    }
+    desk.list.close();
+    let listed = !desk.list.is_empty();
+    if !seeded("ask-before-closing") {
+        ask();
+    }
+    desk.drain();
+    runner.join().unwrap();
+    let end = handle.try_take().expect("MODEL: a task was overlooked");
+    assert!(end.is_err_and(|error| error.is_cancelled()), "MODEL: it was shut down");
+    assert!(desk.list.is_empty(), "MODEL: who has ended is not listed");
+    let emptied = desk.emptied.load(Ordering::Relaxed);
+    assert!(emptied == usize::from(listed), "MODEL: the last to leave says so, once");
 }

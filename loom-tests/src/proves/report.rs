@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
     /// The twin fails.
     Needed,
     /// The twin holds, as was said, and why that is right.
-    Spare(&'static str),
+    Spare(String),
     /// The twin holds, though nobody said so.
     Survived,
     /// It was said that the twin holds, but it fails.

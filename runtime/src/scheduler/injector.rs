@@ -8,10 +8,7 @@
 use super::queue::Queue;
 use crate::primitive::{AtomicUsize, Mutex, Ordering};
 use crate::task::Runnable;
-use crate::task::cell::{Chain, Pile, Stack};
-
-/// No batch is larger: a worker that takes more lets the others wait.
-const MOST: usize = 64;
+use crate::task::cell::{Chain, Stack};
 
 #[derive(Debug)]
 pub(crate) struct Injector {
@@ -20,6 +17,16 @@ pub(crate) struct Injector {
     ready: Mutex<Chain>,
     /// The length of `ready`, for those who only look.
     left: AtomicUsize,
+}
+
+/// What a worker got.
+#[derive(Debug)]
+pub(crate) struct Popped {
+    pub(crate) first: Runnable,
+    /// More of it lies in the worker's queue now.
+    pub(crate) queued: bool,
+    /// There is more for others.
+    pub(crate) left: bool,
 }
 
 impl Injector {
@@ -36,19 +43,18 @@ impl Injector {
         self.incoming.push(task)
     }
 
-    /// Many at once, with one exchange.
-    pub(crate) fn push_all(&self, tasks: Pile) -> Result<(), Pile> {
-        self.incoming.push_all(tasks)
-    }
-
     /// A look that may be out of date.
     pub(crate) fn is_empty(&self) -> bool {
         self.incoming.is_empty() && self.left.load(Ordering::Relaxed) == 0
     }
 
-    /// A worker takes its share: the oldest task is the answer, the rest goes into its queue.
-    /// The flag says whether anything is left that others should know of.
-    pub(crate) fn pop(&self, to: &Queue<Runnable>, workers: usize) -> Option<(Runnable, bool)> {
+    /// A worker takes its share, which `share` tells from what there is: the oldest task is the
+    /// answer, the rest goes into its queue.
+    pub(crate) fn pop(
+        &self,
+        to: &Queue<Runnable>,
+        share: impl FnOnce(usize) -> usize,
+    ) -> Option<Popped> {
         if self.is_empty() {
             return None;
         }
@@ -56,16 +62,13 @@ impl Injector {
         if ready.len() == 0 {
             *ready = self.incoming.take_all();
         }
+        let share = share(ready.len());
         let first = ready.pop()?;
-        let share = (ready.len() / workers + 1).min(MOST) - 1;
-        for _ in 0..share {
-            if let Some(task) = ready.pop() {
-                to.push(task);
-            }
-        }
+        ready.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
+        let left = ready.len();
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
-        self.left.store(ready.len(), Ordering::Relaxed);
-        Some((first, share > 0 || ready.len() > 0))
+        self.left.store(left, Ordering::Relaxed);
+        Some(Popped { first, queued: share > 1, left: left > 0 })
     }
 
     /// Takes no more; what was in it is handed out.

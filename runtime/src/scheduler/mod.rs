@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!  spawn ─┐                 ┌─ on a worker ──► LIFO slot, or its deque ─┐
-//!  wake  ─┼─► schedule() ───┼─ in a batch ───► the timer's pile ────────┼─► notify ─► a worker
+//!  wake  ─┼─► schedule() ───┼─ in a batch ───► what is due ─────────────┼─► notify ─► a worker
 //!  abort ─┘                 └─ elsewhere ────► an injector ─────────────┘
 //! ```
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
-//! outside, [`park`] and [`sleep`] decide who sleeps and who is woken, [`live`] knows who waits,
+//! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken, [`live`] knows who waits,
 //! and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
+pub(crate) mod due;
 pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod park;
@@ -21,13 +22,14 @@ pub(crate) mod worker;
 
 use crossbeam_utils::CachePadded;
 
+use self::due::Due;
 use self::injector::Injector;
 use self::live::{Left, LiveList};
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
 use crate::primitive::unmodelled;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys;
-use crate::task::cell::{Closed, Listed, Pile, Place, Stack};
+use crate::task::cell::{Closed, Listed, Place, Stack};
 use crate::task::{Runnable, Schedule, TaskRef};
 
 /// The part of a runtime that wakers touch. Never unmapped: a waker may come after the runtime
@@ -52,7 +54,7 @@ struct WorkerSet {
     sleep: CachePadded<Sleep>,
     injector: CachePadded<Injector>,
     /// What one turn of the timer woke: meant for one worker as a whole.
-    due: CachePadded<Stack>,
+    due: CachePadded<Due>,
     /// For each worker, the tasks that only it may poll.
     inboxes: Box<[Stack]>,
 }
@@ -149,14 +151,11 @@ impl Scheduler {
     }
 
     /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
-    fn push_due(&self, tasks: Pile) {
+    fn push_due(&self, mut tasks: Vec<Runnable>) {
         let set = self.next_set();
-        match self.sets[set].due.push_all(tasks) {
-            Ok(()) => {
-                notify_fence();
-                self.notify(set);
-            }
-            Err(tasks) => drop(tasks),
+        if self.sets[set].due.push_all(&mut tasks) {
+            notify_fence();
+            self.notify(set);
         }
     }
 
@@ -168,6 +167,10 @@ impl Scheduler {
                 return;
             }
         }
+    }
+
+    fn is_anybody_parked(&self) -> bool {
+        self.sets.iter().any(|set| set.sleep.is_anybody_parked())
     }
 
     /// Puts a task where only its home looks.
@@ -242,7 +245,7 @@ impl WorkerSet {
         WorkerSet {
             sleep: CachePadded::new(Sleep::new()),
             injector: CachePadded::new(Injector::new()),
-            due: CachePadded::new(Stack::new()),
+            due: CachePadded::new(Due::new()),
             inboxes: (0..WORKERS_PER_SET).map(|_| Stack::new()).collect(),
         }
     }

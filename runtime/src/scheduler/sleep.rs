@@ -3,8 +3,8 @@
 use super::park::{NoDriver, Parker};
 use crate::primitive::{AtomicU64, Ordering, fence};
 
-/// Workers in one set: as many as the mask has bits.
-pub(crate) const WORKERS_PER_SET: usize = 32;
+/// Workers in one set: as many as the mask has bits. (In a model each costs time.)
+pub(crate) const WORKERS_PER_SET: usize = if cfg!(filch_loom) { 2 } else { 32 };
 
 /// The low half is a mask of parked workers, the high half counts searchers.
 const SEARCHER: u64 = 1 << 32;
@@ -64,6 +64,11 @@ impl Sleep {
                 Err(found) => now = found,
             }
         }
+    }
+
+    /// A look that may be out of date.
+    pub(crate) fn is_anybody_parked(&self) -> bool {
+        parked(self.word.load(Ordering::Relaxed)) != 0
     }
 
     /// Something was put where only this worker looks: wakes it if it sleeps. The caller has

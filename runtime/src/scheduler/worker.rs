@@ -20,13 +20,16 @@ use super::sleep::{WORKERS_PER_SET, notify_fence};
 use super::slot::{self, Slot};
 use super::{Cause, Scheduler, WorkerSet};
 use crate::primitive::{AtomicU64, Ordering, tls};
-use crate::task::cell::{AtomicSite, Chain, Header, Pile};
+use crate::task::cell::{AtomicSite, Chain, Header};
 use crate::task::{Ending, Id, Ran, Runnable, TaskInfo};
 
 /// A thief takes half of a deque, and no more than this.
 const STEAL: usize = 64;
 /// What the timer brought is taken by one worker up to this many tasks.
 const DUE: usize = 256;
+/// What came in from outside is shared out in portions of at most this many: a worker that takes
+/// more lets the others wait.
+const INJECTED: usize = 64;
 /// How long a batch from the timer may keep the others asleep.
 const BATCH_ALONE: Duration = Duration::from_micros(30);
 /// After how many polls the injectors are looked at. (With 61 and single pops, as elsewhere,
@@ -147,7 +150,7 @@ enum Here {
     Elsewhere,
     Worker(Rc<Worker>),
     /// The timer wakes tasks, and they are pushed together afterwards.
-    Batch(Option<&'static Scheduler>, Pile),
+    Batch(Option<&'static Scheduler>, Vec<Runnable>),
 }
 
 tls! { static HERE: RefCell<Here> = RefCell::new(Here::Elsewhere) }
@@ -165,9 +168,9 @@ pub(crate) fn push_here(
             Cause::Wake => worker.push_woken(task.take().expect("taken once")),
             Cause::Spawn => worker.push_spawned(task.take().expect("taken once")),
         },
-        Here::Batch(scheduler, pile) => {
+        Here::Batch(scheduler, tasks) => {
             if std::ptr::eq(*scheduler.get_or_insert(owner), owner) {
-                pile.add(task.take().expect("taken once"));
+                tasks.extend(task.take());
             }
         }
         _ => {}
@@ -202,14 +205,14 @@ pub(crate) fn batch(wakes: &mut dyn FnMut()) {
     struct Flush;
     impl Drop for Flush {
         fn drop(&mut self) {
-            if let Here::Batch(Some(scheduler), pile) = HERE.replace(Here::Elsewhere) {
-                scheduler.push_due(pile);
+            if let Here::Batch(Some(scheduler), tasks) = HERE.replace(Here::Elsewhere) {
+                scheduler.push_due(tasks);
             }
         }
     }
     let elsewhere = HERE.with(|here| matches!(&*here.borrow(), Here::Elsewhere));
     let _flush = elsewhere.then(|| {
-        HERE.set(Here::Batch(None, Pile::new()));
+        HERE.set(Here::Batch(None, Vec::new()));
         Flush
     });
     wakes();
@@ -288,8 +291,8 @@ impl Worker {
             Ran::Again(task) => self.push_again(task),
             Ran::Ended(ending) => self.count(ending),
         }
-        if self.batch_since.get().is_some() {
-            self.share_batch();
+        if let Some(since) = self.batch_since.get() {
+            self.share_batch(since);
         }
     }
 
@@ -344,20 +347,10 @@ impl Worker {
         self.mine.borrow().len() > 0 || !self.inbox().is_empty()
     }
 
+    /// A turn of the timer is taken by one worker as a whole, up to a limit.
     fn take_due(&self, set: &WorkerSet) -> Option<Runnable> {
-        if set.due.is_empty() {
-            return None;
-        }
-        let mut tasks = set.due.take_all();
-        let first = tasks.pop()?;
-        for task in tasks.by_ref().take(DUE - 1) {
-            self.queue.push(task);
-        }
-        if tasks.len() > 0 {
-            // More than one worker should have on its own: the rest is for everybody.
-            let mut rest = Pile::new();
-            tasks.for_each(|task| rest.add(task));
-            drop(set.injector.push_all(rest));
+        let (first, left) = set.due.pop(&self.queue, DUE)?;
+        if left > 0 {
             self.notify();
         }
         if !self.queue.is_empty() {
@@ -367,20 +360,21 @@ impl Worker {
     }
 
     fn take_injected(&self, set: &WorkerSet) -> Option<Runnable> {
-        let (first, more) = set.injector.pop(&self.queue, self.scheduler.workers())?;
-        if more && !self.searching.get() {
+        let workers = self.scheduler.workers();
+        let popped = set.injector.pop(&self.queue, |len| (len / workers + 1).min(INJECTED))?;
+        if (popped.queued || popped.left) && !self.searching.get() {
             // A searcher wakes the next one when it leaves the search.
             self.notify();
         }
-        Some(first)
+        Some(popped.first)
     }
 
-    /// After a poll of a batch from the timer: does it take too long for one worker?
-    fn share_batch(&self) {
-        let Some(since) = self.batch_since.get() else { return };
+    /// After a poll of a batch from the timer: does it take too long for one worker? (The clock is
+    /// read only if there is somebody to wake.)
+    fn share_batch(&self, since: Instant) {
         if self.queue.is_empty() {
             self.batch_since.set(None);
-        } else if since.elapsed() > BATCH_ALONE {
+        } else if self.scheduler.is_anybody_parked() && since.elapsed() > BATCH_ALONE {
             self.batch_since.set(Some(Instant::now()));
             self.notify();
         }

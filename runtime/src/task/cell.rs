@@ -47,6 +47,8 @@ use super::extra::{self, Extra, Publish, Verdict};
 use super::polling::Polling;
 use super::state::{Begin, Complete, Detach, Joiner, Park, State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
+#[cfg(filch_loom)]
+use crate::primitive::seeded;
 use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
 
 /// Where a task stands in its runtime's lists of live tasks.
@@ -101,6 +103,10 @@ pub(crate) struct Header {
     id: Id,
     link: UnsafeCell<Option<NonNull<Header>>>,
     standing: UnsafeCell<Standing>,
+    /// A witness without bytes. Who may look at the header because of a counted reference says so
+    /// with a read, and [`Cell::dealloc`] says that nobody can any more with a write: so the
+    /// models see whether the count orders the one before the other.
+    alive: UnsafeCell<()>,
 }
 
 #[cfg(all(target_pointer_width = "64", not(filch_loom)))]
@@ -219,6 +225,7 @@ fn allocate<S: Schedule, F: Future>(
                 list: Place::NONE.list,
                 home: new.home.unwrap_or(u16::MAX),
             }),
+            alive: UnsafeCell::new(()),
         },
         joiner: UnsafeCell::new(None),
     };
@@ -347,6 +354,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: nobody else knows the cell any more. The joiner's place is empty: its waker
         // was taken by the completer or back by the handle. The stage holds nothing alive.
         unsafe {
+            // From here on all of it is this thread's alone.
+            let Cell { head, stage, .. } = cell.as_ref();
+            head.header.alive.with_mut(|_| ());
+            head.header.link.with_mut(|_| ());
+            head.header.standing.with_mut(|_| ());
+            head.joiner.with_mut(|_| ());
+            stage.with_mut(|_| ());
             let extra = cell.as_ref().head.header.extra.load(Ordering::Relaxed);
             if !extra.is_null() {
                 let extra = Box::from_raw(extra);
@@ -409,6 +423,13 @@ impl Header {
         &self.state
     }
 
+    /// Somebody who holds a counted reference is about to look, or has looked.
+    #[inline(always)]
+    pub(super) fn witness(&self) -> &Header {
+        self.alive.with(|_| ());
+        self
+    }
+
     /// The rare fields, if any of them was ever used.
     pub(crate) fn extra(&self) -> Option<&Extra> {
         // Acquire: partner is the Release of `extra_or_new`.
@@ -424,11 +445,11 @@ impl Header {
             return extra;
         }
         let new = Box::into_raw(Box::<Extra>::default());
+        let null = ptr::null_mut();
         // Release: partner is the Acquire of `extra`. Acquire on failure: the same, reversed.
+        // (On success there is nothing to acquire: the null was there from the beginning.)
         // [extra-set]
-        let set =
-            self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
-        match set {
+        match self.extra.compare_exchange(null, new, Ordering::Release, Ordering::Acquire) {
             // SAFETY: it was just made, and is freed with the cell.
             Ok(_) => unsafe { &*new },
             Err(first) => {
@@ -459,7 +480,7 @@ pub(crate) fn wake(task: &Header) {
         // The task woke itself during its own poll: the frame remembers it, no write needed.
         return;
     }
-    if task.state.wake() == Wake::Schedule {
+    if task.witness().state.wake() == Wake::Schedule {
         // SAFETY: rule 6 (a `Header` exists only inside its cell), and `wake` gave us `ACTIVE`.
         unsafe { (task.vtable.schedule)(NonNull::from(task)) }
     }
@@ -472,7 +493,7 @@ pub(crate) fn wake(task: &Header) {
 pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive.
     let header = unsafe { task.as_ref() };
-    match header.state.wake_by_val() {
+    match header.witness().state.wake_by_val() {
         // SAFETY: rule 6, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
         Ok(_) => unsafe { (header.vtable.schedule)(task) },
         // SAFETY: that was the last reference.
@@ -486,7 +507,7 @@ pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
 pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive, and `free` comes after the last.
     unsafe {
-        if task.as_ref().state.drop_ref() {
+        if task.as_ref().witness().state.drop_ref() {
             free(task);
         }
     }
@@ -716,10 +737,13 @@ unsafe fn publish(task: NonNull<Header>, ending: Ending, mut has_output: bool) -
                     return Ran::Ended(ending);
                 }
                 Complete::WakeJoiner => {
+                    let own = TaskRef(task);
+                    #[cfg(filch_loom)] // A twin drops it too early.
+                    let own = Some(own).filter(|_| !seeded("drop-before-wake"));
                     let head = task.cast::<Head>().as_ref();
                     let joiner = head.joiner.with_mut(|joiner| (*joiner).take());
                     contained(|| joiner.into_iter().for_each(Waker::wake));
-                    drop_ref(task);
+                    drop(own);
                     return Ran::Ended(ending);
                 }
             }
@@ -744,7 +768,7 @@ impl TaskRef {
 
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: rule 1: we hold a counted reference.
-        unsafe { self.0.as_ref() }
+        unsafe { self.0.as_ref() }.witness()
     }
 
     /// After a request has been written into the task's `Extra`: marks it and, if the task is
@@ -831,7 +855,7 @@ unsafe impl<T: Send> Sync for Join<T> {}
 impl<T> Join<T> {
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: rule 1: the handle holds a counted reference.
-        unsafe { self.task.as_ref() }
+        unsafe { self.task.as_ref() }.witness()
     }
 
     pub(crate) fn task(&self) -> TaskRef {
@@ -905,7 +929,7 @@ impl<T> Drop for Join<T> {
         unsafe {
             loop {
                 let head = self.task.cast::<Head>().as_ref();
-                match head.header.state.detach() {
+                match head.header.witness().state.detach() {
                     Detach::Detached => return,
                     Detach::TakeWaker => {
                         if head.header.state.reclaim_waker() == Joiner::Mine {
@@ -934,4 +958,4 @@ impl<T> fmt::Debug for Join<T> {
 }
 
 mod links;
-pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Pile, Stack};
+pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Stack};

@@ -27,6 +27,8 @@
 //!
 //! Transitions are verbs that return a decision; no caller sees a bit.
 
+#[cfg(filch_loom)]
+use crate::primitive::seeded;
 use crate::primitive::{AtomicUsize, Ordering, fence};
 
 const ACTIVE: usize = 1 << 0;
@@ -213,7 +215,10 @@ impl State {
     pub(crate) fn park(&self) -> Park {
         let mut now = self.0.load(Ordering::Relaxed);
         loop {
-            if now & (NOTIFIED | CANCELLED) != 0 {
+            let reasons = now & (NOTIFIED | CANCELLED);
+            #[cfg(filch_loom)] // A twin does not see that it was woken.
+            let reasons = if seeded("park-blindly") { reasons & CANCELLED } else { reasons };
+            if reasons != 0 {
                 // `begin` clears NOTIFIED and synchronizes; here it only matters that the task
                 // stays ours. A cancel is dealt with at once, so synchronize with it.
                 if now & CANCELLED != 0 {
@@ -223,10 +228,10 @@ impl State {
                 }
                 return Park::Notified;
             }
+            let next = now & !ACTIVE;
             // Release: partner is the Acquire of `wake`: what this poll wrote is visible to
             // whoever polls next.
             // [park]
-            let next = now & !ACTIVE;
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Park::Parked,
                 Err(found) => now = found,
@@ -325,9 +330,9 @@ impl State {
                 fence(Ordering::Acquire);
                 return Joiner::Complete;
             }
+            let next = now | JOINER;
             // Release: partner is the Acquire of `complete`.
             // [leave-waker]
-            let next = now | JOINER;
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Joiner::Mine,
                 Err(found) => now = found,
@@ -348,9 +353,9 @@ impl State {
                 return Detach::TakeWaker;
             }
             // Not the last reference: an incomplete task has one of its own.
+            let next = (now & !HANDLE) - REF_ONE;
             // Release: partner is the Acquire of `complete`, whose caller may free the cell.
             // [detach]
-            let next = (now & !HANDLE) - REF_ONE;
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Detach::Detached,
                 Err(found) => now = found,

@@ -39,7 +39,7 @@ fn header(data: *const ()) -> NonNull<Header> {
 
 fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned keeps the header alive (a borrowed one: the poll does).
-    unsafe { header(data).as_ref() }.state().add_ref();
+    unsafe { header(data).as_ref() }.witness().state().add_ref();
     RawWaker::new(data, &VTABLE)
 }
 

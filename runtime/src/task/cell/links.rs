@@ -2,8 +2,8 @@
 //!
 //! A [`Stack`] takes pushes from any thread and gives everything at once, oldest first, as a
 //! [`Chain`]. With no pop of single items there is no ABA problem, and a pusher that is preempted
-//! in the middle holds nobody up: until its exchange succeeds nothing has happened. A
-//! [`Pile`] collects tasks on one thread for one push. An [`AtomicRunnable`] holds one.
+//! in the middle holds nobody up: until its exchange succeeds nothing has happened. An
+//! [`AtomicRunnable`] holds one.
 //!
 //! Each holds the `Runnable`s in it: dropped, they are cancelled.
 #![allow(unsafe_code)]
@@ -124,31 +124,6 @@ impl Drop for Chain {
     }
 }
 
-/// Tasks collected on one thread, newest first, to be pushed together.
-#[derive(Debug, Default)]
-pub(crate) struct Pile {
-    ends: Option<(NonNull<Header>, NonNull<Header>)>,
-}
-
-impl Pile {
-    pub(crate) const fn new() -> Pile {
-        Pile { ends: None }
-    }
-
-    pub(crate) fn add(&mut self, task: Runnable) {
-        let task = task.into_raw();
-        let (newest, oldest) = self.ends.unzip();
-        set_link(task, newest);
-        self.ends = Some((task, oldest.unwrap_or(task)));
-    }
-}
-
-impl Drop for Pile {
-    fn drop(&mut self) {
-        drop(Chain::reversed(self.ends.map(|(newest, _)| newest)));
-    }
-}
-
 /// Pushed by anybody, emptied at once by anybody.
 pub(crate) struct Stack(AtomicPtr<Header>);
 
@@ -165,35 +140,16 @@ impl Stack {
     /// Gives the task back if the stack is closed.
     pub(crate) fn push(&self, task: Runnable) -> Result<(), Runnable> {
         let task = task.into_raw();
-        // SAFETY of handing it back: it was not pushed.
-        self.push_between(task, task).map_err(|()| Runnable(task))
-    }
-
-    /// All of a pile with one exchange; gives it back if the stack is closed.
-    pub(crate) fn push_all(&self, pile: Pile) -> Result<(), Pile> {
-        let Some((newest, oldest)) = pile.ends else { return Ok(()) };
-        match self.push_between(newest, oldest) {
-            Ok(()) => {
-                std::mem::forget(pile);
-                Ok(())
-            }
-            Err(()) => {
-                set_link(oldest, None);
-                Err(pile)
-            }
-        }
-    }
-
-    fn push_between(&self, newest: NonNull<Header>, oldest: NonNull<Header>) -> Result<(), ()> {
         let mut top = self.0.load(Ordering::Relaxed);
         loop {
             if top == closed() {
-                return Err(());
+                // It was not pushed, so it is still ours.
+                return Err(Runnable(task));
             }
-            set_link(oldest, NonNull::new(top));
+            set_link(task, NonNull::new(top));
             // Release: partner is the Acquire of `take_all`: links and tasks are visible there.
             // [stack-push]
-            let new = newest.as_ptr();
+            let new = task.as_ptr();
             match self.0.compare_exchange_weak(top, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(found) => top = found,
@@ -208,10 +164,10 @@ impl Stack {
             if top.is_null() || top == closed() {
                 return Chain::default();
             }
+            let null = ptr::null_mut();
             // Acquire: partner is the Release of `push`. (Pushes below the newest are reached
             // through the release sequence that their successors' exchanges continue.)
             // [stack-take]
-            let null = ptr::null_mut();
             match self.0.compare_exchange_weak(top, null, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Chain::reversed(NonNull::new(top)),
                 Err(found) => top = found,
@@ -221,8 +177,9 @@ impl Stack {
 
     /// Takes no more; what was in it is handed out.
     pub(crate) fn close(&self) -> Chain {
-        // [stack-close] as `take_all`.
-        let top = self.0.swap(closed(), Ordering::AcqRel);
+        // Acquire: as in `take_all`. No Release: who finds the stack closed reads nothing else.
+        // [stack-close]
+        let top = self.0.swap(closed(), Ordering::Acquire);
         if top == closed() { Chain::default() } else { Chain::reversed(NonNull::new(top)) }
     }
 
