@@ -14,12 +14,9 @@ mod primitive {
 /// The runtime's protocols.
 mod runtime {
     use filch_loom_primitive::Whim;
-    use filch_under_loom::__models::{blocking, queues, shutdown, sleep, task};
+    use filch_under_loom::__models::{blocking, queues, root, shutdown, sleep, task};
 
     use super::proves::Proof;
-
-    /// How a task that nobody waits for begins and ends, in whatever model.
-    const TASK: [&str; 4] = ["[extra-get]", "[hold-look]", "[complete]", "[detach]"];
 
     #[test]
     fn task_cell() {
@@ -38,13 +35,20 @@ mod runtime {
             .seeded("park-blindly", "MODEL: the last poll missed")
             .seeded("drop-before-wake", "Causality violation")
             .seeded("ask-before-closing", "MODEL: a task was overlooked")
+            .seeded("park-deafly", "MODEL: a task was overlooked")
+            .spare(
+                "[request]/acquire",
+                "the desk links no tasks; `shutdown_wake_close` fails without it",
+            )
             .check();
     }
 
     #[test]
-    fn shutdown_wake_close() {
-        Proof::of("shutdown: wake ∥ close", shutdown::wake_close)
-            .seeded("leave-silently", "deadlock")
+    fn root_wake() {
+        Proof::of("root: wake ∥ wake ∥ block", root::wake_wake_block)
+            .whim(Whim::SpuriousWake, 1)
+            .about(&[])
+            .seeded("park-blindly", "deadlock")
             .check();
     }
 
@@ -53,9 +57,12 @@ mod runtime {
         Proof::of("sleep: push ∥ last searcher parks", sleep::push_last_searcher_parks)
             .and("push ∥ last searcher leaves", sleep::push_last_searcher_leaves)
             .and("notify ∥ retract", sleep::retract_notify_one)
+            .and("two searchers leave", sleep::two_searchers_leave)
             .and("a push for one worker", sleep::notify_one_worker)
             .and("a flag for all", sleep::notify_all_stop)
+            .preemptions(4)
             .whim(Whim::SpuriousWake, 1)
+            .whim(Whim::WeakFailure, 1)
             .seeded("no-recheck", "deadlock")
             .seeded("leave-without-a-look", "deadlock")
             .check();
@@ -66,6 +73,7 @@ mod runtime {
         Proof::of("park: unpark on a futex", sleep::unpark_futex)
             .and("in the driver", sleep::unpark_driver)
             .and("twice", sleep::unpark_twice)
+            .preemptions(4)
             .whim(Whim::SpuriousWake, 1)
             .check();
     }
@@ -74,8 +82,22 @@ mod runtime {
     fn slot_put_steal_take() {
         Proof::of("slot: put ∥ steal ∥ take", queues::slot_put_steal_take)
             .and("put ∥ open ∥ last park", queues::slot_open_last_park)
+            .preemptions(4)
             .whim(Whim::SpuriousWake, 1)
+            .about(&["runtime/src/task/cell/links.rs"])
             .seeded("open-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn deque_push_park() {
+        Proof::of("deque: push ∥ steal ∥ last park", queues::deque_push_last_park)
+            .preemptions(4)
+            .whim(Whim::SpuriousWake, 1)
+            .whim(Whim::StealRetry, 1)
+            .about(&["runtime/src/scheduler/sleep.rs"])
+            .spare("[stop-fence]", "one worker leaves a search with nothing to look for")
+            .spare("[stop-search]", "there is one searcher")
             .check();
     }
 
@@ -83,14 +105,83 @@ mod runtime {
     fn injector_push_pop_close() {
         Proof::of("injector: push ∥ push ∥ pop", queues::injector_push_push_pop)
             .and("push ∥ close", queues::injector_push_close)
+            .preemptions(4)
+            .whim(Whim::WeakFailure, 1)
+            .about(&["runtime/src/task/cell/links.rs"])
+            .check();
+    }
+
+    #[test]
+    fn shutdown_wake_close() {
+        Proof::of("shutdown: wake ∥ close", shutdown::wake_close)
+            .and("close ∥ leave", shutdown::close_leave)
+            .about(&[])
+            .seeded("leave-silently", "deadlock")
             .check();
     }
 
     #[test]
     fn blocking_submit_exit() {
         Proof::of("blocking: submit ∥ idle exit", blocking::submit_idle_exit)
-            .and("submit ∥ submit ∥ idle exit", blocking::submit_submit_idle_exit)
             .whim(Whim::TimeUp, 1)
+            .about(&[])
+            .seeded("call-twice", "MODEL: the counts are right")
+            .check();
+    }
+
+    #[test]
+    fn blocking_submit_submit() {
+        Proof::of("blocking: submit ∥ submit", blocking::submit_submit)
+            .preemptions(1)
+            .whim(Whim::TimeUp, 1)
+            .about(&[])
+            .seeded("call-twice", "deadlock")
+            .check();
+    }
+}
+
+/// The timer's. It has no orderings to weaken: everything goes through locks.
+mod timer {
+    use filch_loom_primitive::Whim;
+    use filch_timer::__models as timer;
+
+    use super::proves::Proof;
+
+    #[test]
+    fn timer_register_park() {
+        Proof::of("timer: register ∥ the thread parks", timer::register_park)
+            .and("a far deadline", timer::register_far_park)
+            .and("reset ∥ the thread parks", timer::reset_park)
+            .and("register again ∥ the thread parks", timer::register_again_park)
+            .and("register ∥ register ∥ the thread parks", timer::register_register_park)
+            .and("register ∥ turn ∥ the thread parks", timer::register_turn_park)
+            .preemptions(4)
+            .whim(Whim::SpuriousWake, 1)
+            .seeded("timer-no-news", "deadlock")
+            .seeded("timer-no-second-visit", "deadlock")
+            .seeded("timer-news-is-no-flag", "deadlock")
+            .seeded("timer-alarm-off", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn timer_fire_cancel() {
+        Proof::of("timer: wait ∥ fire", timer::wait_fire)
+            .and("cancel ∥ fire", timer::cancel_fire)
+            .and("reset ∥ fire", timer::reset_fire)
+            .and("another waker ∥ fire", timer::replace_fire)
+            .preemptions(4)
+            .seeded("timer-waker-too-late", "MODEL: whoever polled last is woken")
+            .check();
+    }
+
+    #[test]
+    fn timer_shutdown() {
+        Proof::of("timer: shutdown ∥ fire", timer::shutdown_fire)
+            .and("shutdown ∥ cancel ∥ the thread parks", timer::shutdown_cancel_park)
+            .preemptions(4)
+            .whim(Whim::SpuriousWake, 1)
+            .seeded("timer-stop-silently", "deadlock")
             .check();
     }
 }

@@ -12,7 +12,8 @@
 //! with `/acquire`, `/release`, `/failure` or `/fetch` where only that part is meant. What has no
 //! tag goes by `file:line`. A proof may have several models; an ordering that some of them meet
 //! must be needed by one. What none needs must be listed as [`spare`](Proof::spare), with a
-//! reason, and must really be.
+//! reason, and must really be. What belongs to another protocol, which the models only use, is
+//! left as it is if the proof says what it is [`about`](Proof::about).
 //!
 //! Everything runs in child processes of the test binary (loom aborts in drops when a model
 //! fails), never more than [`JOBS`] at once, each with a time limit. Out of time, or out of
@@ -53,6 +54,7 @@ pub(crate) struct Proof {
     branches: usize,
     limit: Duration,
     whims: Vec<(Whim, usize)>,
+    about: Option<&'static [&'static str]>,
     spares: Vec<Spare>,
     seeds: Vec<Seed>,
     caught_by: Vec<&'static str>,
@@ -67,7 +69,7 @@ struct Model {
 #[derive(Debug)]
 struct Spare {
     tag: &'static str,
-    why: String,
+    why: &'static str,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Proof {
             branches: 2_000,
             limit: Duration::from_secs(60),
             whims: Vec::new(),
+            about: None,
             spares: Vec::new(),
             seeds: Vec::new(),
             caught_by: Vec::new(),
@@ -124,16 +127,16 @@ impl Proof {
         self
     }
 
-    /// No model here needs the ordering with this tag, and that is right, because …
-    pub(crate) fn spare(mut self, tag: &'static str, why: &'static str) -> Proof {
-        self.spares.push(Spare { tag, why: why.to_owned() });
+    /// Only orderings in these files are weakened: the others belong to protocols that are used
+    /// here and proved elsewhere.
+    pub(crate) fn about(mut self, files: &'static [&'static str]) -> Proof {
+        self.about = Some(files);
         self
     }
 
-    /// As [`spare`](Proof::spare): the models of `proof`, another test, show what these are for.
-    pub(crate) fn elsewhere<F: Fn()>(mut self, proof: F, tags: &[&'static str]) -> Proof {
-        let proof = std::any::type_name_of_val(&proof).rsplit("::").next().unwrap_or_default();
-        self.spares.extend(tags.iter().map(|tag| Spare { tag, why: format!("see {proof}") }));
+    /// No model here needs the ordering with this tag, and that is right, because …
+    pub(crate) fn spare(mut self, tag: &'static str, why: &'static str) -> Proof {
+        self.spares.push(Spare { tag, why });
         self
     }
 
@@ -214,6 +217,19 @@ impl Proof {
         }
         let mut places: Vec<MetPlace> = places.into_values().collect();
         self.name_places(&mut places, report);
+        if let Some(files) = self.about {
+            let met = places.len();
+            places.retain(|place| {
+                let (file, _) = place.position.split_once(':').unwrap_or_default();
+                files.contains(&file)
+            });
+            report.left_out = met - places.len();
+            for file in files {
+                if !places.iter().any(|place| place.position.starts_with(file)) {
+                    report.problems.push(format!("it is about {file}, but nothing there is met"));
+                }
+            }
+        }
         places
     }
 
@@ -265,7 +281,7 @@ impl Proof {
             let verdict = match (tried.fate, spare) {
                 (Fate::Failed(_), None) => Verdict::Needed,
                 (Fate::Failed(message), Some(_)) => Verdict::NotSpare(message),
-                (Fate::Held(_), Some(spare)) => Verdict::Spare(spare.why.clone()),
+                (Fate::Held(_), Some(spare)) => Verdict::Spare(spare.why),
                 (Fate::Held(_), None) => Verdict::Survived,
                 (other, _) => Verdict::Unknown(other.excuse(self.limit)),
             };

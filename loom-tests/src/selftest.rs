@@ -148,6 +148,20 @@ fn refuses_a_spare_that_is_not_met() {
 }
 
 #[test]
+fn leaves_alone_what_a_proof_is_not_about() {
+    let report = Proof::of("message passing", samples::message_passing).about(&[]).run();
+    assert!(report.problems.is_empty() && report.rows.is_empty(), "{report}");
+    assert!(report.to_string().contains("2 orderings of other protocols"), "{report}");
+}
+
+#[test]
+fn refuses_a_proof_about_something_that_is_not_met() {
+    let proof = Proof::of("message passing", samples::message_passing);
+    let report = proof.about(&["runtime/src/lib.rs"]).run();
+    refused(&report, "it is about runtime/src/lib.rs, but nothing there is met");
+}
+
+#[test]
 fn refuses_a_seeded_bug_that_is_not_caught() {
     let proof = Proof::of("harmless bug", samples::harmless_bug);
     let report = proof.seeded("harmless", "MODEL: whatever").run();

@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use crate::primitive::tls;
 use crate::runtime::Handle;
 use crate::scheduler::Scheduler;
 
-tls! { static HANDLE: RefCell<Option<Handle>> = RefCell::new(None) }
+tls! { static HANDLE: RefCell<Option<Rc<Handle>>> = RefCell::new(None) }
 tls! {
     /// The scheduler of the same runtime: spawning needs no more, and this one has no destructor.
     static SCHEDULER: Cell<Option<&'static Scheduler>> = Cell::new(None)
@@ -15,14 +16,14 @@ tls! {
 
 /// While it lives, the thread belongs to a runtime; then to the one before.
 pub(crate) struct Entered {
-    handle: Option<Handle>,
+    handle: Option<Rc<Handle>>,
     scheduler: Option<&'static Scheduler>,
     on_this_thread: PhantomData<*const ()>,
 }
 
 pub(crate) fn enter(handle: Handle) -> Entered {
     let scheduler = SCHEDULER.replace(Some(handle.scheduler()));
-    let handle = HANDLE.replace(Some(handle));
+    let handle = HANDLE.replace(Some(Rc::new(handle)));
     Entered { handle, scheduler, on_this_thread: PhantomData }
 }
 
@@ -34,9 +35,11 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `f` with this thread's runtime, if it has one.
+/// Runs `f` with this thread's runtime, if it has one. Outside the borrow: what `f` calls may enter
+/// or leave a runtime.
 pub(crate) fn with<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
-    HANDLE.try_with(|handle| handle.borrow().as_ref().map(f)).ok().flatten()
+    let handle = HANDLE.try_with(|handle| handle.borrow().clone()).ok().flatten();
+    handle.map(|handle| f(&handle))
 }
 
 pub(crate) fn scheduler() -> Option<&'static Scheduler> {

@@ -14,12 +14,13 @@ use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
 use crate::context;
 use crate::primitive::{Condvar, Mutex};
-use crate::scheduler::worker::{self, Table, Worker};
+use crate::scheduler::worker::{Table, Worker};
 use crate::scheduler::{Scheduler, root};
 use crate::shutdown::{self, ShutdownReport};
 use crate::spawn::spawn_on;
+use crate::sys;
 use crate::task::cell::contained;
-use crate::task::polling::Polling;
+use crate::task::polling::{self, Blocking};
 use crate::task::{JoinHandle, TaskInfo};
 
 /// Runs a program: makes a runtime, polls `main` on the calling thread until it is ready, shuts
@@ -43,7 +44,7 @@ use crate::task::{JoinHandle, TaskInfo};
 #[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
     assert!(
-        !Polling::is_any() && !worker::is_worker(),
+        !polling::must_not_block(),
         "filch::run was called inside a runtime, where it would block a thread that others need; \
          await the future, or start it with `filch::spawn`"
     );
@@ -101,9 +102,16 @@ struct Shared {
     timer: Timer,
     blocking: Pool,
     config: Config,
-    /// Workers that have not left.
-    working: Mutex<usize>,
-    worker_left: Condvar,
+    presence: Mutex<Presence>,
+    all_left: Condvar,
+}
+
+/// Who of the workers is still there.
+#[derive(Debug)]
+struct Presence {
+    workers: usize,
+    /// The last one has left, and closed the door behind it.
+    over: bool,
 }
 
 impl Drop for Shared {
@@ -135,8 +143,8 @@ impl Runtime {
             timer,
             blocking: Pool::new(config.blocking),
             config,
-            working: Mutex::new(workers),
-            worker_left: Condvar::new(),
+            presence: Mutex::new(Presence { workers, over: false }),
+            all_left: Condvar::new(),
         };
         let handle = Handle { shared: Arc::new(shared) };
         let mut runtime = Runtime { handle, threads: Vec::with_capacity(workers) };
@@ -176,9 +184,9 @@ impl Runtime {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
-            !worker::is_worker(),
-            "block_on was called on a worker thread, which would stand still with all its tasks; \
-             await the future, start it with `filch::spawn`, or move the blocking caller into \
+            polling::blocking() != Blocking::Refused,
+            "block_on was called on a worker thread (or the timer's), which would stand still \
+             with all its tasks; await the future, start it with `filch::spawn`, or move the blocking caller into \
              `filch::spawn_blocking`"
         );
         let site = Location::caller();
@@ -367,6 +375,7 @@ impl Handle {
             let leaving = handle.clone();
             let _entered = context::enter(handle);
             filch_timer::set_shard(index);
+            sys::ask_for_short_slices();
             leaving.thread_starts();
             Worker::new(scheduler, table, index).run();
             leaving.thread_stops();
@@ -377,23 +386,24 @@ impl Handle {
     /// So many workers have left (or were never started). The last one closes the door.
     fn workers_left(&self, count: usize) {
         let last = {
-            let mut working = self.shared.working.lock();
-            *working -= count;
-            *working == 0
+            let mut presence = self.shared.presence.lock();
+            presence.workers -= count;
+            presence.workers == 0
         };
         if last {
             // Tasks that came too late are dropped here: user code, so not under the lock.
             contained(|| self.scheduler().seal());
             self.shared.timer.shutdown();
-            self.shared.worker_left.notify_all();
+            self.shared.presence.lock().over = true;
+            self.shared.all_left.notify_all();
         }
     }
 
     /// Waits until all workers have left, or the time is up.
     pub(crate) fn wait_for_workers(&self, limit: Duration) -> bool {
         let end = std::time::Instant::now().checked_add(limit);
-        let mut working = self.shared.working.lock();
-        while *working > 0 {
+        let mut presence = self.shared.presence.lock();
+        while !presence.over {
             let left = match end {
                 Some(end) => end.saturating_duration_since(std::time::Instant::now()),
                 None => Duration::MAX,
@@ -401,7 +411,7 @@ impl Handle {
             if left.is_zero() {
                 return false;
             }
-            (working, _) = self.shared.worker_left.wait_timeout(working, left);
+            (presence, _) = self.shared.all_left.wait_timeout(presence, left);
         }
         true
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::context;
 use crate::runtime::Handle;
 use crate::task::TaskInfo;
+use crate::task::polling::{self, Blocking};
 
 /// How long a dropped runtime waits for blocking jobs that run.
 const JOBS_AT_DROP: Duration = Duration::from_secs(1);
@@ -49,8 +50,7 @@ pub(crate) fn with_grace(
     handle.scheduler().close();
     handle.blocking().stop();
     let mut report = ShutdownReport::default();
-    if context::with(|_| ()).is_some() {
-        // On a thread that belongs to a runtime, perhaps this one: nothing can be waited for.
+    if belongs_to_a_runtime() {
         threads.clear();
         return report;
     }
@@ -69,15 +69,19 @@ pub(crate) fn with_grace(
     report
 }
 
+/// Is this a thread of a runtime, perhaps of this one? Then nothing can be waited for.
+fn belongs_to_a_runtime() -> bool {
+    context::with(|_| ()).is_some() || polling::blocking() == Blocking::Refused
+}
+
 pub(crate) fn at_drop(handle: &Handle, threads: &mut Vec<thread::JoinHandle<()>>) {
-    if threads.is_empty() {
-        // `shutdown` was called, or no thread was ever started.
-        handle.scheduler().close();
+    if threads.is_empty() && handle.scheduler().is_closing() {
+        // `shutdown` was called.
         return;
     }
     handle.scheduler().close();
     handle.blocking().stop();
-    if context::with(|_| ()).is_some() {
+    if belongs_to_a_runtime() {
         threads.clear();
         return;
     }

@@ -65,6 +65,26 @@ pub(crate) fn now() -> Instant {
     context::with(|handle| handle.timer().now()).unwrap_or_else(Instant::now)
 }
 
+/// Moves a manual clock on. What becomes due is woken before this returns, and runs after it.
+///
+/// # Panics
+///
+/// If this thread's runtime has no manual clock, or if there is no runtime.
+#[doc(hidden)]
+#[track_caller]
+pub fn advance(duration: Duration) {
+    // Cloned, so that what is woken does not run inside the borrow.
+    let clock = context::with(|handle| handle.timer().clock().clone());
+    match clock {
+        Some(clock) if clock.is_manual() => clock.advance(duration),
+        Some(_) => panic!(
+            "time::advance was called on a runtime whose clock is the system's; tests that move \
+             time on say `#[filch::test(clock = manual)]`"
+        ),
+        None => context::none("time::advance"),
+    }
+}
+
 /// The future of [`sleep`] and [`sleep_until`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::future::pending;
+use std::future::{Future as _, pending};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -128,7 +128,8 @@ fn block_on_nests_on_threads_of_ones_own() {
 fn two_block_ons_share_tasks() {
     let runtime = Runtime::new().unwrap();
     let (send, receive) = async_channel::bounded::<&str>(1);
-    let handle = runtime.block_on(async { filch::spawn(async move { receive.recv().await }) });
+    let receiver = async move { receive.recv().await };
+    let [handle] = runtime.block_on(async { [filch::spawn(receiver)] });
     runtime.block_on(async { send.send("hello").await.unwrap() });
     assert_eq!(runtime.block_on(handle).unwrap(), Ok("hello"));
 }
@@ -440,4 +441,124 @@ fn late_wakers_of_a_dead_runtime_do_no_harm() {
     }
     stop.store(1, Ordering::Relaxed);
     waking.join().unwrap();
+}
+
+/// crossbeam runs the destructors of everybody who uses its epochs, also inside the deque: what
+/// they wake or spawn must not be pushed into a deque that is in the middle of something.
+#[test]
+fn foreign_destructors_inside_the_deque_may_spawn() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let fates = Arc::new(Fates::default());
+    runtime.block_on(async {
+        for _ in 0..200 {
+            let (handle, fates) = (runtime.handle(), Arc::clone(&fates));
+            let parent = filch::spawn(async move {
+                for _ in 0..64 {
+                    let (handle, tracked) = (handle.clone(), fates.track());
+                    // Runs whenever some thread advances the epoch, perhaps a worker that steals.
+                    let guard = crossbeam_epoch::pin();
+                    guard.defer(move || drop(handle.spawn(async move { tracked.finish() })));
+                    guard.flush();
+                    drop(guard);
+                    drop(filch::spawn(async {}));
+                }
+                filch::yield_now().await;
+            });
+            parent.await.unwrap();
+        }
+    });
+    while fates.in_flight() > 0 {
+        // Whatever garbage is left is freed by those who pin.
+        crossbeam_epoch::pin().flush();
+    }
+    assert_eq!(fates.created.load(Ordering::Relaxed), 200 * 64);
+}
+
+#[test]
+fn a_runtime_dropped_on_the_timers_thread_ends_on_its_own() {
+    struct DropsRuntime(std::sync::Mutex<Option<Runtime>>);
+    impl std::task::Wake for DropsRuntime {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let fates = Arc::new(Fates::default());
+    for _ in 0..10 {
+        let tracked = fates.track();
+        drop(runtime.spawn(async move {
+            filch::sleep(Duration::from_millis(5)).await;
+            pending::<()>().await;
+            tracked.finish();
+        }));
+    }
+    let mut nap = Box::pin(filch::sleep(Duration::from_millis(5)));
+    let waker = Arc::new(DropsRuntime(std::sync::Mutex::new(None)));
+    {
+        let waker = std::task::Waker::from(Arc::clone(&waker));
+        let mut cx = std::task::Context::from_waker(&waker);
+        runtime.block_on(async { assert!(nap.as_mut().poll(&mut cx).is_pending()) });
+    }
+    *waker.0.lock().unwrap() = Some(runtime);
+    while fates.in_flight() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_shutdown_counts_what_really_happened_and_names_a_drop_that_hangs() {
+    hush_panics("planned");
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("planned");
+        }
+    }
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let handle = runtime.handle();
+    for _ in 0..3 {
+        drop(runtime.spawn(async {
+            let _bomb = Bomb;
+            pending::<()>().await;
+        }));
+    }
+    while handle.tasks().len() < 3 {
+        std::thread::yield_now();
+    }
+    let report = runtime.shutdown(Duration::from_secs(20));
+    assert_eq!((report.cancelled, report.panicked), (0, 3));
+
+    struct Hangs(mpsc::Receiver<()>);
+    impl Drop for Hangs {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let handle = runtime.handle();
+    let (release, hangs) = mpsc::channel();
+    let hangs = Hangs(hangs);
+    let mut task = runtime.spawn(async move {
+        let _hangs = hangs;
+        pending::<()>().await;
+    });
+    while handle.tasks().is_empty() {
+        std::thread::yield_now();
+    }
+    let report = runtime.shutdown(Duration::from_millis(20));
+    assert_eq!(report.stuck.len(), 1, "{report:?}");
+    assert_eq!(report.stuck[0].id, task.id());
+    drop(release);
+    assert!(task.join_timeout(None).unwrap().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn blocking_threads_may_block() {
+    filch::run(async {
+        let outside = filch::spawn_blocking(|| {
+            let joined = filch::spawn(async { 1 }).join_timeout(None).unwrap().unwrap();
+            joined + filch::run(async { 2 })
+        });
+        assert_eq!(outside.await.unwrap(), 3);
+    });
 }

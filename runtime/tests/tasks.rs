@@ -347,18 +347,14 @@ fn a_woken_task_sees_what_its_waker_wrote() {
 fn tasks_lists_who_waits() {
     let runtime = runtime(2);
     let (send, receive) = async_channel::bounded::<()>(1);
-    let handle = runtime.block_on(async move {
-        let handle = filch::task::Builder::new().name("waits").spawn(async move {
-            let _ = receive.recv().await;
-        });
-        loop {
-            let tasks = filch::Handle::current().tasks();
-            if tasks.iter().any(|task| task.name.as_deref() == Some("waits")) {
-                break handle;
-            }
-            filch::yield_now().await;
-        }
-    });
+    let waits = async move {
+        let _ = receive.recv().await;
+    };
+    let [handle] =
+        runtime.block_on(async { [filch::task::Builder::new().name("waits").spawn(waits)] });
+    while !runtime.handle().tasks().iter().any(|task| task.name.as_deref() == Some("waits")) {
+        std::thread::yield_now();
+    }
     drop(send);
     runtime.block_on(handle).unwrap();
     assert!(runtime.handle().tasks().is_empty());
@@ -375,4 +371,33 @@ fn a_handle_spawns_through_the_futures_trait() {
     drop(runtime);
     assert!(handle.status().unwrap_err().is_shutdown());
     assert!(handle.spawn_obj(Box::new(async {}).into()).unwrap_err().is_shutdown());
+}
+
+#[test]
+fn a_waker_whose_clone_panics_harms_only_the_poll() {
+    use std::task::{RawWaker, RawWakerVTable};
+    hush_panics("planned");
+    fn clone(_: *const ()) -> RawWaker {
+        panic!("planned")
+    }
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| {}, |_| {}, |_| {});
+    #[allow(unsafe_code)]
+    // SAFETY: the functions ignore the pointer.
+    let panics = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) };
+    struct Count;
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {}
+    }
+    let count = Arc::new(Count);
+    let good = Waker::from(Arc::clone(&count));
+    let runtime = runtime(1);
+    let mut handle = runtime.spawn(pending::<()>());
+    assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&good)).is_pending());
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        Pin::new(&mut handle).poll(&mut Context::from_waker(&panics))
+    }));
+    assert!(caught.is_err());
+    assert_eq!(Arc::strong_count(&count), 2, "no waker stays behind in the task");
+    handle.abort();
+    assert!(runtime.block_on(handle).unwrap_err().is_cancelled());
 }

@@ -5,8 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The starred files of ARCHITECTURE.md.
-const UNSAFE: [&str; 5] =
-    ["sys.rs", "task/cell.rs", "task/cell/links.rs", "task/pool.rs", "task/waker.rs"];
+const UNSAFE: [&str; 6] = [
+    "sys.rs",
+    "task/cell.rs",
+    "task/cell/join.rs",
+    "task/cell/links.rs",
+    "task/pool.rs",
+    "task/waker.rs",
+];
 
 /// From the top down: a file may use its own layer and those below.
 const LAYERS: [&[&str]; 5] = [
@@ -115,7 +121,7 @@ fn layers_point_down() {
 fn no_file_is_a_god() {
     for (name, text) in sources() {
         let lines = text.lines().count();
-        let most = if name == "task/cell.rs" { 1000 } else { 600 };
+        let most = if name == "task/cell.rs" { 950 } else { 600 };
         assert!(lines <= most, "{name} has {lines} lines: does it hold two ideas?");
     }
 }

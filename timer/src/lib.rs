@@ -95,6 +95,12 @@ mod sleep;
 mod thread;
 mod turn;
 
+#[cfg(filch_loom)]
+#[path = "../../loom-tests/src/timer_models/mod.rs"]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod __models;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;

@@ -21,12 +21,14 @@
 //! the alarm and brings news, and news that arrives before the turner sleeps keeps it awake (see
 //! `park.rs`). There is no third case.
 //!
-//! A turn visits every shard twice. At its beginning it takes what is there and sets the alarm to
-//! [`AWAKE`]: no deadline is earlier, so nobody brings news to one who is not asleep. At its end,
-//! when the heap knows the next deadline, it takes what came meanwhile and sets the alarm in the
-//! same breath. While the second round goes over the shards the plan can only move to an earlier
-//! time (a later shard held something earlier), so shards visited before hold an alarm that is too
-//! late. That errs on the safe side: needless news, never a missed one.
+//! A turn visits every shard twice. At its beginning it takes what is there and leaves the alarm as
+//! it is: whoever turns need not be the one who sleeps by it, and a registration that comes between
+//! the visits must reach that one, too. (If it is the sleeper himself who turns, because his time
+//! has come, the alarm has passed as well, and brings no needless news.) At its end, when the heap
+//! knows the next deadline, it takes what came meanwhile and sets the alarm in the same breath. While
+//! the second round goes over the shards the plan can only move to an earlier time (a later shard
+//! held something earlier), so shards visited before hold an alarm that is too late. That errs on
+//! the safe side: needless news, never a missed one.
 //!
 //! Whoever brings news sets the alarm to [`AWAKE`] first, so that one shard brings it only once
 //! for each turn. This is right because the news is as good as delivered: nobody can make the
@@ -57,8 +59,8 @@ use crate::park::Parker;
 use crate::primitive::{AtomicU64, Mutex, Ordering, seeded, tls, unmodelled};
 use crate::slab::{INTAKE, MOVING, Slab};
 
-/// The alarm while the turner is not asleep, or has been told to get up, or will get up sooner
-/// than anybody may ask it to.
+/// The alarm when the turner has been told to get up, or will get up sooner than anybody may ask
+/// it to.
 pub(crate) const AWAKE: u64 = 0;
 
 /// So long an intake brings news: it is taken in portions rather than all at once.
@@ -238,7 +240,7 @@ impl Shard {
         let mut state = self.state.lock();
         let closed = state.closed;
         let slot = state.slab.get_mut(index);
-        if slot.fired() {
+        if slot.fired() && !seeded("timer-waker-too-late") {
             return (if closed { Held::Closed } else { Held::Fired }, Some(waker));
         }
         (Held::Pending, slot.waker.replace(waker))
@@ -308,7 +310,9 @@ impl Shard {
         if state.turned < now {
             self.set_turned(state, now);
         }
-        state.alarm = AWAKE;
+        if seeded("timer-alarm-off") {
+            state.alarm = AWAKE;
+        }
         state.far.advance(&mut state.slab, now);
         state.drain(number, portion, out);
         Visit {

@@ -15,10 +15,10 @@
 //! A plan is a promise: somebody turns at the planned time or sooner. The thread that parks gives
 //! it. If somebody else turns meanwhile, the shards' alarms are replaced by those of the new plan,
 //! while the parked one still sleeps by the old. That is safe: the new plan can be earlier than
-//! the old one only because of registrations that the old alarms did not cover, or that brought
-//! news which the parked one has yet to take. In both cases it gets up in time. The one exception
-//! is a turn that stops half-way because its batch is full: it leaves all alarms silent, so it
-//! brings news itself.
+//! the old one only because of registrations that came before a shard's alarm was replaced, so
+//! each of them has brought news, which the parked one has taken or has yet to take: it gets up in
+//! time. The one exception is a turn that stops half-way because its batch is full: what it leaves
+//! undone is due at once, so it brings news itself.
 
 use std::fmt;
 use std::sync::Arc;

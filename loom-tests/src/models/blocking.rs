@@ -1,16 +1,15 @@
 //! The blocking pool: a job is never left to a thread that has given up. (A child module of the pool's,
 //! so that it may use what is private there.)
 
-use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loom::thread::{self, JoinHandle};
 
-use super::{Limits, Nobody, OnPool, Pool, Submit};
+use super::{Job, Limits, Nobody, OnPool, Pool, Submit};
 use crate::__models::task::Bell;
-use crate::primitive::Mutex;
+use crate::primitive::{Futex, Mutex, Ordering};
 use crate::task::cell::{self, Join, Spawn};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -22,13 +21,13 @@ struct Shop {
 }
 
 impl Shop {
-    /// With room for one thread, who is there already, and idle soon. It gives up at a
-    /// `Whim::TimeUp`.
-    fn open() -> Arc<Shop> {
-        let pool = Pool::new(Limits { threads: 1, queue: 2, keep_alive: HOUR });
+    /// With room for so many threads, of which one is there already, and idle soon. It gives up
+    /// at a `Whim::TimeUp`.
+    fn open(threads: usize) -> Shop {
+        let pool = Pool::new(Limits { threads, queue: 2, keep_alive: HOUR });
         pool.inner.state.lock().threads = 1;
         let first = Shop::start(&pool);
-        Arc::new(Shop { pool, threads: Mutex::new(vec![first]) })
+        Shop { pool, threads: Mutex::new(vec![first]) }
     }
 
     fn start(pool: &Pool) -> JoinHandle<()> {
@@ -36,20 +35,24 @@ impl Shop {
         thread::spawn(move || inner.work(HOUR))
     }
 
-    /// As `Pool::submit`; and waits for the end of the job.
-    fn run_one(&self) {
+    /// As `Pool::submit`.
+    fn submit(&self, job: impl FnOnce() + 'static) -> Join<()> {
         let new = Spawn { owner: &Nobody, site: Location::caller(), home: None, extra: None };
-        let (job, mut handle) = cell::spawn::<OnPool, _>(ready(()), new);
+        let (job, handle) = cell::spawn::<OnPool, _>(Job(Some(job)), new);
         let next = self.pool.inner.state.lock().submit(job, self.pool.limits);
         match next {
             Submit::Queued => self.pool.inner.news.notify_one(),
             Submit::StartThread => self.threads.lock().push(Shop::start(&self.pool)),
             Submit::Refused(..) => panic!("MODEL: there is room in the queue"),
         }
-        Bell::new().join(&mut handle).expect("MODEL: the job was run");
+        handle
     }
 
-    fn close(&self) {
+    /// The end, when these jobs have ended.
+    fn close(&self, jobs: impl IntoIterator<Item = Join<()>>) {
+        for mut job in jobs {
+            Bell::new().join(&mut job).expect("MODEL: the job was run");
+        }
         assert!(self.pool.stop() == 0, "MODEL: all jobs were run");
         let left = self.pool.wait_until_gone(Instant::now() + HOUR);
         assert!(left == 0, "MODEL: all threads leave");
@@ -60,21 +63,29 @@ impl Shop {
     }
 }
 
-/// A job comes when the only thread there may be is idle, or just giving up.
+/// Jobs come when the only thread there may be is idle, or just giving up.
 pub fn submit_idle_exit() {
-    let shop = Shop::open();
-    shop.run_one();
-    shop.close();
+    let shop = Shop::open(1);
+    let jobs = [shop.submit(|| ()), shop.submit(|| ())];
+    shop.close(jobs);
 }
 
-/// Two jobs at once. There may never be a second thread.
-pub fn submit_submit_idle_exit() {
-    let shop = Shop::open();
-    let other = {
-        let shop = shop.clone();
-        thread::spawn(move || shop.run_one())
+/// The first job ends only with the second: that one must not count on the thread that was called
+/// for the first.
+pub fn submit_submit() {
+    let shop = Shop::open(2);
+    let news = Arc::new(Futex::new(0));
+    let first = {
+        let news = news.clone();
+        shop.submit(move || {
+            while news.load(Ordering::Relaxed) == 0 {
+                news.wait(0);
+            }
+        })
     };
-    shop.run_one();
-    other.join().unwrap();
-    shop.close();
+    let second = shop.submit(move || {
+        news.store(1, Ordering::Relaxed);
+        news.wake_one();
+    });
+    shop.close([first, second]);
 }

@@ -30,6 +30,7 @@
 #![allow(unsafe_code)] // reads and writes of cells that loom watches
 
 pub mod queues;
+pub mod root;
 pub mod shutdown;
 pub mod sleep;
 pub mod task;

@@ -10,7 +10,7 @@ use loom::thread;
 use super::task::{Desk, run_on};
 use crate::primitive::{AtomicUsize, Ordering, UnsafeCell, seeded};
 use crate::scheduler::injector::Injector;
-use crate::scheduler::queue::Queue;
+use crate::scheduler::queue::{Queue, Steal};
 use crate::scheduler::sleep::{Sleep, notify_fence};
 use crate::scheduler::slot::Slot;
 use crate::task::Runnable;
@@ -65,6 +65,35 @@ pub fn slot_put_steal_take() {
     assert!(sum.load(Ordering::Relaxed) == 11, "MODEL: each task runs once");
 }
 
+/// A busy worker pushes into its deque while the last other one, which has lost some races, goes to
+/// sleep.
+pub fn deque_push_last_park() {
+    let (sum, sleep) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleep::new()));
+    let queue = Queue::new();
+    let thief = {
+        let (victim, sleep) = (queue.stealer(), sleep.clone());
+        thread::spawn(move || {
+            let own = Queue::new();
+            let task = loop {
+                if let Steal::Success(task) = victim.steal_batch_and_pop(&own, 2) {
+                    break task;
+                }
+                sleep.announce(0, false);
+                while victim.is_empty() && !sleep.park(0) {}
+                sleep.retract(0);
+                let _ = sleep.stop_search();
+            };
+            run_on(task);
+        })
+    };
+    queue.push(adds(&sum, 1));
+    notify_fence();
+    let _ = sleep.notify_one();
+    thief.join().unwrap();
+    assert!(sum.load(Ordering::Relaxed) == 1, "MODEL: the task runs");
+    assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
+}
+
 /// The owner of a slot is stuck in a poll that has just woken a task. The monitor, which sees that,
 /// opens the slot; then it must do as whoever pushes does, for the last worker may be going to
 /// sleep.
@@ -110,7 +139,7 @@ pub fn slot_open_last_park() {
     assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
 }
 
-/// Two push, one of them several at once, while a worker takes.
+/// Two push, one of them twice, while a worker takes.
 pub fn injector_push_push_pop() {
     let (sum, injector) = (Arc::new(AtomicUsize::new(0)), Arc::new(Injector::new()));
     let one = {

@@ -75,8 +75,8 @@ impl Office {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// As `Worker::run`, and then as the last worker to leave.
-    fn work(&self) {
+    /// As `Worker::run`.
+    fn work(&self, worker: usize) {
         let queue = Queue::new();
         loop {
             while let Some(popped) = self.injector.pop(&queue, |_| 1) {
@@ -87,24 +87,23 @@ impl Office {
                     assert!(!matches!(ran, Ran::Again(_)), "MODEL: nobody wakes itself");
                 }
             }
-            self.sleep.announce(0, false);
+            self.sleep.announce(worker, false);
             loop {
                 if !self.injector.is_empty() {
-                    self.sleep.retract(0);
-                    let _ = self.sleep.stop_search();
+                    self.sleep.retract(worker);
                     break;
                 }
                 if self.is_closing() && self.list.is_empty() {
-                    self.sleep.retract(0);
+                    self.sleep.retract(worker);
                     let _ = self.sleep.stop_search();
-                    // As `Scheduler::seal`.
-                    drop(self.injector.close());
                     return;
                 }
-                if self.sleep.park(0) {
-                    let _ = self.sleep.stop_search();
+                if self.sleep.park(worker) {
                     break;
                 }
+            }
+            if self.sleep.stop_search() && !self.injector.is_empty() {
+                let _ = self.sleep.notify_one();
             }
         }
     }
@@ -119,22 +118,50 @@ impl Office {
         notify_fence();
         self.sleep.notify_all();
     }
+
+    /// As `Scheduler::seal`, by the last worker to leave.
+    fn seal(&self) {
+        drop(self.injector.close());
+    }
+
+    /// A task that waits.
+    fn waiting(&'static self) -> Join<()> {
+        let (task, handle) = self.spawn(Waits(Arc::new(UnsafeCell::new(0))));
+        assert!(matches!(task.run(), Ran::Parked), "MODEL: it waits");
+        handle
+    }
+
+    fn check(&self, mut handle: Join<()>) {
+        let end = handle.try_take().expect("MODEL: the workers left a task behind");
+        assert!(end.is_err_and(|error| error.is_cancelled()), "MODEL: it was shut down");
+        assert!(self.list.is_empty() && self.injector.is_empty(), "MODEL: nothing is left");
+        assert!(self.sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
+    }
 }
 
 /// A waiting task is woken while its runtime ends: whether it is the request or the wake-up that
 /// schedules it, and whether the worker is still there or has left, it ends, and once.
 pub fn wake_close() {
     let office = Office::new();
-    let (task, mut handle) = office.spawn(Waits(Arc::new(UnsafeCell::new(0))));
-    assert!(matches!(task.run(), Ran::Parked), "MODEL: it waits");
+    let handle = office.waiting();
     let waker: TaskRef = handle.task();
-    let other = thread::spawn(move || cell::wake(waker.header()));
+    let other = thread::spawn(move || waker.wake());
     let closer = thread::spawn(|| office.close());
-    office.work();
-    let end = handle.try_take().expect("MODEL: the worker left a task behind");
-    assert!(end.is_err_and(|error| error.is_cancelled()), "MODEL: it was shut down");
+    office.work(0);
+    office.seal();
     closer.join().unwrap();
     other.join().unwrap();
-    assert!(office.list.is_empty() && office.injector.is_empty(), "MODEL: nothing is left");
-    assert!(office.sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
+    office.check(handle);
+}
+
+/// One worker ends the last task while the other goes to sleep: both leave.
+pub fn close_leave() {
+    let office = Office::new();
+    let handle = office.waiting();
+    let other = thread::spawn(|| office.work(1));
+    office.close();
+    office.work(0);
+    other.join().unwrap();
+    office.seal();
+    office.check(handle);
 }

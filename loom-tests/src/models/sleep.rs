@@ -117,6 +117,26 @@ pub fn retract_notify_one() {
     assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
 }
 
+/// Two searchers leave with a task each; the first to do so has put the rest of its batch into its
+/// own deque, and relies on the last one to look there.
+pub fn two_searchers_leave() {
+    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    assert!(sleep.start_search(4), "MODEL: nobody searches yet");
+    assert!(sleep.start_search(4), "MODEL: one more may");
+    let other = {
+        let (work, sleep) = (work.clone(), sleep.clone());
+        thread::spawn(move || {
+            work[1].store(1, Ordering::Relaxed);
+            let _ = sleep.stop_search();
+        })
+    };
+    if sleep.stop_search() {
+        assert!(is_visible(&work), "MODEL: the last one sees what the others left behind");
+    }
+    other.join().unwrap();
+    assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
+}
+
 /// Something only one worker looks at, while it goes to sleep: a task at home, or the end.
 pub fn notify_one_worker() {
     let (work, sleep) = (work(), Arc::new(Sleep::new()));
@@ -202,18 +222,28 @@ pub fn unpark_driver() {
     unparked(true);
 }
 
-/// Two unparkers and one token: no wake-up is lost, none is owed.
+/// Two unparkers and one token: whoever comes second adds nothing to the token, but what was
+/// written before it must be seen as well, also if it comes while the token is taken.
 pub fn unpark_twice() {
     let parker = Arc::new(Parker::new());
-    let other = {
-        let parker = parker.clone();
-        thread::spawn(move || parker.unpark(None::<&NoDriver>))
+    let news = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let bring = |one: usize| {
+        let (parker, news) = (parker.clone(), news.clone());
+        move || {
+            news[one].store(1, Ordering::Relaxed);
+            parker.unpark(None::<&NoDriver>);
+        }
     };
+    let other = thread::spawn(bring(0));
     let sleeper = {
-        let parker = parker.clone();
-        thread::spawn(move || parker.park())
+        let (parker, news) = (parker.clone(), news.clone());
+        thread::spawn(move || {
+            while news.iter().any(|one| one.load(Ordering::Relaxed) == 0) {
+                parker.park();
+            }
+        })
     };
-    parker.unpark(None::<&NoDriver>);
+    bring(1)();
     other.join().unwrap();
     sleeper.join().unwrap();
 }

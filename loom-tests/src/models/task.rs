@@ -135,7 +135,7 @@ pub fn wake_wake_poll() {
     let future = SeesBoth { values: values.clone(), seen: seen.clone(), polls: 0 };
     let (task, handle) = desk.spawn(future);
     let freed = Freed::watch(&task);
-    let (one, two) = (TaskRef::new(task.header()), TaskRef::new(task.header()));
+    let (one, two) = (task.task(), task.task());
     drop(handle);
 
     let poller = thread::spawn(move || run_on(task));
@@ -143,11 +143,11 @@ pub fn wake_wake_poll() {
         let values = values.clone();
         thread::spawn(move || {
             values[0].store(1, Ordering::Relaxed);
-            cell::wake(one.header());
+            one.wake();
         })
     };
     values[1].store(1, Ordering::Relaxed);
-    cell::wake(two.header());
+    two.wake();
     drop(two);
     // Not synchronized with the poller, so what it wrote must come through the task.
     desk.drain();
@@ -445,7 +445,7 @@ pub fn hold_completion() {
     let data = Counted::new(UnsafeCell::new(0));
     let (task, mut handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
     let freed = Freed::watch(&task);
-    let hold = Hold::new(TaskRef::new(task.header()));
+    let hold = Hold::new(task.task());
     let holder = {
         let data = data.clone();
         thread::spawn(move || {
@@ -474,7 +474,7 @@ pub fn hold_detached() {
     let (task, handle) = desk.spawn(Gives(Some(Counted::new(UnsafeCell::new(0)))));
     drop(handle);
     let freed = Freed::watch(&task);
-    let hold = Hold::new(TaskRef::new(task.header()));
+    let hold = Hold::new(task.task());
     let runner = thread::spawn(move || run_on(task));
     drop(hold);
     desk.drain();

@@ -9,6 +9,8 @@ pub(crate) struct Report {
     /// Name, executions and seconds of each model.
     pub(super) models: Vec<(&'static str, u64, f64)>,
     pub(crate) rows: Vec<Row>,
+    /// Orderings that were met and are not what the proof is about.
+    pub(super) left_out: usize,
     /// Empty if it is a proof.
     pub(crate) problems: Vec<String>,
     pub(super) seconds: f64,
@@ -32,7 +34,7 @@ pub(crate) enum Verdict {
     /// The twin fails.
     Needed,
     /// The twin holds, as was said, and why that is right.
-    Spare(String),
+    Spare(&'static str),
     /// The twin holds, though nobody said so.
     Survived,
     /// It was said that the twin holds, but it fails.
@@ -42,7 +44,14 @@ pub(crate) enum Verdict {
 
 impl Report {
     pub(super) fn new(name: &'static str) -> Report {
-        Report { name, models: Vec::new(), rows: Vec::new(), problems: Vec::new(), seconds: 0.0 }
+        Report {
+            name,
+            models: Vec::new(),
+            rows: Vec::new(),
+            left_out: 0,
+            problems: Vec::new(),
+            seconds: 0.0,
+        }
     }
 
     pub(super) fn push(&mut self, row: Row) {
@@ -91,6 +100,9 @@ impl fmt::Display for Report {
                 Some(by) if self.models.len() > 1 => writeln!(f, " (\"{by}\")")?,
                 _ => writeln!(f)?,
             }
+        }
+        if self.left_out > 0 {
+            writeln!(f, "  ({} orderings of other protocols as they are)", self.left_out)?;
         }
         for problem in &self.problems {
             writeln!(f, "  FAILED: {problem}")?;

@@ -49,6 +49,40 @@ fn absolute(file: &str) -> PathBuf {
     path
 }
 
+/// Whoever writes an ordering into the runtime or the timer says by a tag which one it is, and so
+/// comes to think of who proves it. (What lives in statics loom cannot have.)
+#[test]
+fn every_ordering_has_a_tag() {
+    let mut folders = vec![absolute("runtime/src"), absolute("timer/src")];
+    let (mut tagged, mut untagged) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the sources are here") {
+            let path = entry.expect("the sources can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("the sources can be read");
+            if text.contains("unmodelled::{") || path.ends_with("primitive.rs") {
+                continue;
+            }
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            for (index, line) in lines.iter().enumerate() {
+                let (code, _) = split(line);
+                let strong = ["Acquire", "Release", "AcqRel", "SeqCst"];
+                let written = strong.iter().any(|name| code.contains(&format!("Ordering::{name}")));
+                match tag_at(&lines, index + 1) {
+                    _ if !written => {}
+                    Some(_) => tagged += 1,
+                    None => untagged.push(format!("{}:{}", path.display(), index + 1)),
+                }
+            }
+        }
+    }
+    assert!(untagged.is_empty(), "no tag: {untagged:#?}");
+    assert!(tagged > 20, "only {tagged} orderings were found");
+}
+
 /// Looks at the end of the line, then upwards as far as the statement and the comment above it
 /// go. `line` counts from 1.
 fn tag_at(lines: &[String], line: usize) -> Option<String> {

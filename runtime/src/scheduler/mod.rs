@@ -62,9 +62,6 @@ struct WorkerSet {
 /// Schedulers whose runtime is gone.
 static SPARE: std::sync::Mutex<Vec<&'static Scheduler>> = std::sync::Mutex::new(Vec::new());
 
-/// How many schedulers were ever made: they are reused, so this stays small.
-static MADE: unmodelled::AtomicUsize = unmodelled::AtomicUsize::new(0);
-
 impl Scheduler {
     /// One that is free, or a new one.
     pub(crate) fn obtain(workers: usize) -> &'static Scheduler {
@@ -72,10 +69,7 @@ impl Scheduler {
         let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
             Some(i) => spare.swap_remove(i),
-            None => {
-                MADE.fetch_add(1, unmodelled::Ordering::Relaxed);
-                Box::leak(Box::new(Scheduler::new(sets)))
-            }
+            None => Box::leak(Box::new(Scheduler::new(sets))),
         };
         drop(spare);
         scheduler.workers.store(workers, Ordering::Relaxed);

@@ -71,11 +71,14 @@ impl Parker {
 
     /// `false`: a token lay there; it is taken and nobody goes to sleep.
     fn enter(&self, bed: u32) -> bool {
-        // Acquire on failure: partner is the Release of `unpark`.
-        // [park-enter]
-        let entered = self.word.compare_exchange(AWAKE, bed, Ordering::Relaxed, Ordering::Acquire);
+        let entered = self.word.compare_exchange(AWAKE, bed, Ordering::Relaxed, Ordering::Relaxed);
         if entered.is_err() {
-            self.word.store(AWAKE, Ordering::Relaxed);
+            // An exchange and no store, though the token was seen already: another `unpark` may
+            // have come since. It left the token as it was and relies on this look at it; a store
+            // would wipe it out unseen, and what was published before it could be missed.
+            // Acquire: partner is the Release of `unpark`.
+            // [park-enter]
+            self.word.swap(AWAKE, Ordering::Acquire);
         }
         entered.is_ok()
     }

@@ -51,6 +51,18 @@ impl Schedule for OnSeat {
     }
 }
 
+impl Seat {
+    /// Sleeps until the task is woken: whoever does so fills the mailbox, then unparks.
+    fn wait(&self) -> Runnable {
+        loop {
+            if let Some(task) = self.mailbox.take() {
+                return task;
+            }
+            self.parker.park();
+        }
+    }
+}
+
 /// A seat taken; given back when dropped.
 struct Taken(&'static Seat);
 
@@ -94,14 +106,12 @@ pub(crate) fn block_on<F: Future>(
         task = match task.run_with(|cx| future.as_mut().poll(cx)) {
             Rooted::Ready(value) => return Ok(value),
             Rooted::Cancelled => return Err(Cancelled),
+            Rooted::Completing(value) => {
+                while !seat.0.wait().complete_root() {}
+                return Ok(value);
+            }
             Rooted::Again(task) => task,
-            Rooted::Parked => loop {
-                // Whoever wakes the task fills the mailbox, then unparks.
-                if let Some(task) = seat.0.mailbox.take() {
-                    break task;
-                }
-                seat.0.parker.park();
-            },
+            Rooted::Parked => seat.0.wait(),
         };
     }
 }

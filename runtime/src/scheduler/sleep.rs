@@ -107,7 +107,10 @@ impl Sleep {
     /// A searcher has found work. `true`: it was the last, and must look once more whether there
     /// is work that a notifier left to it; the fence for that look is included.
     pub(crate) fn stop_search(&self) -> bool {
-        let before = self.word.fetch_sub(SEARCHER, Ordering::Relaxed);
+        // Release: partner is the last searcher's fence below: it sees what this one has put into
+        // its own deque, and need not be told.
+        // [stop-search]
+        let before = self.word.fetch_sub(SEARCHER, Ordering::Release);
         debug_assert!(searchers(before) > 0, "a worker stopped a search it was not counted in");
         let last = searchers(before) == 1;
         if last {

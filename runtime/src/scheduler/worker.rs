@@ -21,6 +21,7 @@ use super::slot::{self, Slot};
 use super::{Cause, Scheduler, WorkerSet};
 use crate::primitive::{AtomicU64, Ordering, tls};
 use crate::task::cell::{AtomicSite, Chain, Header};
+use crate::task::polling::{self, Blocking};
 use crate::task::{Ending, Id, Ran, Runnable, TaskInfo};
 
 /// A thief takes half of a deque, and no more than this.
@@ -142,6 +143,11 @@ pub(crate) struct Worker {
     batch_since: Cell<Option<Instant>>,
     /// Where to start stealing.
     seed: Cell<u32>,
+    /// A task is being polled here, and what it pushes may go into slot and deque. At all other
+    /// times the deque may be in the middle of something: it runs foreign destructors now and then
+    /// (crossbeam frees memory for everybody who uses its epochs), and what those wake or spawn
+    /// must take the way from outside.
+    open: Cell<bool>,
 }
 
 /// What this thread is to the scheduler.
@@ -149,8 +155,14 @@ pub(crate) struct Worker {
 enum Here {
     Elsewhere,
     Worker(Rc<Worker>),
-    /// The timer wakes tasks, and they are pushed together afterwards.
-    Batch(Option<&'static Scheduler>, Vec<Runnable>),
+    Batch(Batch),
+}
+
+/// The timer wakes tasks, and they are pushed together afterwards.
+#[derive(Debug, Default)]
+struct Batch {
+    scheduler: Cell<Option<&'static Scheduler>>,
+    tasks: RefCell<Vec<Runnable>>,
 }
 
 tls! { static HERE: RefCell<Here> = RefCell::new(Here::Elsewhere) }
@@ -163,14 +175,15 @@ pub(crate) fn push_here(
 ) -> Option<Runnable> {
     let mut task = Some(task);
     // A thread that is ending has no place any more.
-    let _ = HERE.try_with(|here| match &mut *here.borrow_mut() {
-        Here::Worker(worker) if std::ptr::eq(worker.scheduler, owner) => match cause {
-            Cause::Wake => worker.push_woken(task.take().expect("taken once")),
-            Cause::Spawn => worker.push_spawned(task.take().expect("taken once")),
-        },
-        Here::Batch(scheduler, tasks) => {
-            if std::ptr::eq(*scheduler.get_or_insert(owner), owner) {
-                tasks.extend(task.take());
+    let _ = HERE.try_with(|here| match &*here.borrow() {
+        Here::Worker(worker) if std::ptr::eq(worker.scheduler, owner) => {
+            task = worker.push_here(task.take(), cause);
+        }
+        Here::Batch(batch) => {
+            let first = batch.scheduler.get().unwrap_or(owner);
+            batch.scheduler.set(Some(first));
+            if std::ptr::eq(first, owner) {
+                batch.tasks.borrow_mut().extend(task.take());
             }
         }
         _ => {}
@@ -193,27 +206,26 @@ fn current(owner: &'static Scheduler) -> Option<usize> {
     .flatten()
 }
 
-/// Is this thread a worker of any runtime?
-pub(crate) fn is_worker() -> bool {
-    HERE.try_with(|here| matches!(&*here.borrow(), Here::Worker(_))).unwrap_or(false)
-}
-
 /// A scope in which wake-ups are collected and then pushed together. On a worker it is
-/// transparent: its own queue is the better place.
+/// transparent: its own queue is the better place. What runs in it must not block: it may wait for
+/// the very tasks that are only pushed at the end.
 pub(crate) fn batch(wakes: &mut dyn FnMut()) {
     /// Pushes also when a waker panics.
-    struct Flush;
+    struct Flush(Blocking);
     impl Drop for Flush {
         fn drop(&mut self) {
-            if let Here::Batch(Some(scheduler), tasks) = HERE.replace(Here::Elsewhere) {
-                scheduler.push_due(tasks);
+            polling::set_blocking(self.0);
+            if let Here::Batch(Batch { scheduler, tasks }) = HERE.replace(Here::Elsewhere) {
+                if let Some(scheduler) = scheduler.get() {
+                    scheduler.push_due(tasks.into_inner());
+                }
             }
         }
     }
     let elsewhere = HERE.with(|here| matches!(&*here.borrow(), Here::Elsewhere));
     let _flush = elsewhere.then(|| {
-        HERE.set(Here::Batch(None, Vec::new()));
-        Flush
+        HERE.set(Here::Batch(Batch::default()));
+        Flush(polling::set_blocking(Blocking::Refused))
     });
     wakes();
 }
@@ -248,17 +260,21 @@ impl Worker {
             searching: Cell::new(false),
             batch_since: Cell::new(None),
             seed: Cell::new(0x9e37_79b9 ^ index as u32),
+            open: Cell::new(false),
         }
     }
 
     /// Polls tasks until the runtime has ended.
     pub(crate) fn run(self) {
         let worker = Rc::new(self);
+        let _never_unwinds = AbortOnUnwind;
+        polling::set_blocking(Blocking::Refused);
         HERE.set(Here::Worker(Rc::clone(&worker)));
         while let Some(task) = worker.next() {
             worker.execute(task);
         }
         HERE.set(Here::Elsewhere);
+        polling::set_blocking(Blocking::OutsideTasks);
     }
 
     fn next(&self) -> Option<Runnable> {
@@ -277,14 +293,11 @@ impl Worker {
 
     fn execute(&self, task: Runnable) {
         self.tick.set(self.tick.get().wrapping_add(1));
-        if self.scheduler.is_closing() {
-            drop(task);
-            self.count(Ending::Cancelled);
-            return;
-        }
         let polling = &self.entry.polling;
         polling.set(task.header());
-        let ran = task.run();
+        self.open.set(true);
+        let ran = if self.scheduler.is_closing() { task.abandon() } else { task.run() };
+        self.open.set(false);
         polling.clear();
         match ran {
             Ran::Parked => {}
@@ -381,6 +394,20 @@ impl Worker {
     }
 
     // ── pushing ───────────────────────────────────────────────────────────────────────────────
+
+    fn push_here(&self, task: Option<Runnable>, cause: Cause) -> Option<Runnable> {
+        if !self.open.replace(false) {
+            return task;
+        }
+        if let Some(task) = task {
+            match cause {
+                Cause::Wake => self.push_woken(task),
+                Cause::Spawn => self.push_spawned(task),
+            }
+        }
+        self.open.set(true);
+        None
+    }
 
     /// A task of this worker woke another one: that one runs next.
     fn push_woken(&self, task: Runnable) {
@@ -544,6 +571,20 @@ impl Worker {
         x ^= x << 5;
         self.seed.set(x);
         x
+    }
+}
+
+/// A panic of a task ends inside the task. One that comes out of the scheduler itself leaves
+/// queues that nobody can trust, and a runtime that would hang without a word.
+#[derive(Debug)]
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("filch: a worker thread panicked outside any task; the process ends");
+            std::process::abort();
+        }
     }
 }
 

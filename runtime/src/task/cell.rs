@@ -29,7 +29,10 @@
 //! 4. *Link*: belongs to whatever queue holds the `Runnable`.
 //! 5. *After completion* nothing is read again unless a reference is held that was counted
 //!    before it.
-//! 6. *Types*: a header is only made by [`spawn`] as the first field of a `Cell<F, S>` (which is
+//! 6. *One pointer*: what polls, schedules or frees a cell is the pointer that [`allocate`] made,
+//!    handed on as `NonNull<Header>`. A `&Header` may look at the 64 bytes it covers and no more,
+//!    so none is ever turned back into such a pointer.
+//! 7. *Types*: a header is only made by [`spawn`] as the first field of a `Cell<F, S>` (which is
 //!    `repr(C)`), and its vtable is made of functions for just that `F` and `S`.
 #![allow(unsafe_code)]
 
@@ -37,7 +40,7 @@ use std::alloc::Layout;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -45,7 +48,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::extra::{self, Extra, Publish, Verdict};
 use super::polling::Polling;
-use super::state::{Begin, Complete, Detach, Joiner, Park, State, Wake};
+use super::state::{Begin, Complete, Park, State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
@@ -168,7 +171,7 @@ pub(crate) enum Ending {
     Panicked,
 }
 
-/// What [`Runnable::run`] leaves to its caller.
+/// What [`Runnable::run`] and [`Runnable::abandon`] leave to their caller.
 #[must_use]
 #[derive(Debug)]
 pub(crate) enum Ran {
@@ -195,7 +198,8 @@ where
     F: Future,
 {
     let head = allocate::<S, F>(State::spawned(), new, future);
-    (Runnable(head), Join { task: head, taken: false, output: PhantomData })
+    // SAFETY: the task is new, and the output is that of its future.
+    (Runnable(head), unsafe { Join::new(head) })
 }
 
 /// Makes a task whose future stays with the caller, who polls it with [`Runnable::run_with`].
@@ -252,15 +256,15 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     };
 
     /// # Safety
-    /// Rule 6, and rule 2: the caller owns `ACTIVE`, and the future is alive.
+    /// Rule 7, and rule 2: the caller owns `ACTIVE`, and the future is alive.
     unsafe fn poll(header: NonNull<Header>) -> Polled {
-        // SAFETY: rule 6; shared, because wakers look at the header meanwhile.
+        // SAFETY: rule 7; shared, because wakers look at the header meanwhile.
         let cell = unsafe { header.cast::<Self>().as_ref() };
         let waker = waker::borrowed(header);
         let mut context = Context::from_waker(&waker);
-        // SAFETY: rule 2, as promised by the caller. The cell never moves, so the future is
-        // pinned until `replace` drops it in place.
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: rule 2, as promised by the caller. The cell never moves, so the future is
+            // pinned until `replace` drops it in place.
             cell.stage.with_mut(|stage| unsafe {
                 Pin::new_unchecked(&mut *(*stage).future).poll(&mut context)
             })
@@ -287,7 +291,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     /// As `poll`.
     unsafe fn cancel(header: NonNull<Header>, error: JoinError) -> Ending {
-        // SAFETY: rule 6.
+        // SAFETY: rule 7.
         let cell = unsafe { header.cast::<Self>().as_ref() };
         // SAFETY: rule 2, as promised by the caller.
         match unsafe { cell.replace(Err(error)) } {
@@ -325,9 +329,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     /// # Safety
-    /// Rule 6; the output is alive and the caller's (rule 2).
+    /// Rule 7; the output is alive and the caller's (rule 2).
     unsafe fn drop_output(header: NonNull<Header>) {
-        // SAFETY: rule 6.
+        // SAFETY: rule 7.
         let cell = unsafe { header.cast::<Self>().as_ref() };
         contained(|| {
             // SAFETY: promised by the caller.
@@ -338,7 +342,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     /// As `drop_output`; `to` points to a `MaybeUninit<Result<F::Output, JoinError>>`.
     unsafe fn take_output(header: NonNull<Header>, to: *mut ()) {
-        // SAFETY: rule 6.
+        // SAFETY: rule 7.
         let cell = unsafe { header.cast::<Self>().as_ref() };
         // SAFETY: promised by the caller, who does not ask for the output again.
         cell.stage.with_mut(|stage| unsafe {
@@ -348,7 +352,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     /// # Safety
-    /// Rule 6; the caller gave up the last reference, so nothing is alive but the header.
+    /// Rule 7; the caller gave up the last reference, so nothing is alive but the header.
     unsafe fn dealloc(header: NonNull<Header>) {
         let cell = header.cast::<Self>();
         // SAFETY: nobody else knows the cell any more. The joiner's place is empty: its waker
@@ -372,17 +376,17 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     /// # Safety
-    /// Rule 6; the caller owns `ACTIVE` and gives it away.
+    /// Rule 7; the caller owns `ACTIVE` and gives it away.
     unsafe fn schedule(header: NonNull<Header>) {
-        // SAFETY: rule 6: `owner` was made from a `&'static S::Owner`.
+        // SAFETY: rule 7: `owner` was made from a `&'static S::Owner`.
         let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
         S::schedule(owner, Runnable(header));
     }
 
     /// # Safety
-    /// Rule 6; the caller owns `ACTIVE`.
+    /// Rule 7; the caller owns `ACTIVE`.
     unsafe fn track(header: NonNull<Header>) -> Result<Place, Closed> {
-        // SAFETY: rule 6.
+        // SAFETY: rule 7.
         let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
         S::track(owner, Listed(header)).map_err(|(closed, listed)| {
             std::mem::forget(listed);
@@ -391,9 +395,9 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     /// # Safety
-    /// Rule 6.
+    /// Rule 7.
     unsafe fn untrack(header: NonNull<Header>, place: Place) -> Listed {
-        // SAFETY: rule 6.
+        // SAFETY: rule 7.
         let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
         S::untrack(owner, place)
     }
@@ -462,6 +466,11 @@ impl Header {
         }
     }
 
+    /// How a task ended whose end is held back.
+    fn held_ending(&self) -> Ending {
+        self.extra().and_then(Extra::ending).unwrap_or(Ending::Finished)
+    }
+
     /// What errors say about the task.
     pub(crate) fn label(&self) -> Label {
         Label { id: self.id, name: self.extra().and_then(Extra::name), site: self.site }
@@ -475,14 +484,19 @@ impl fmt::Debug for Header {
 }
 
 /// Wakes by reference: the one way from a waker to a queue.
-pub(crate) fn wake(task: &Header) {
-    if Polling::note_wake(task) {
+///
+/// # Safety
+/// The caller, or somebody for it, holds a reference.
+pub(crate) unsafe fn wake(task: NonNull<Header>) {
+    // SAFETY: the reference keeps the header alive.
+    let header = unsafe { task.as_ref() };
+    if Polling::note_wake(header) {
         // The task woke itself during its own poll: the frame remembers it, no write needed.
         return;
     }
-    if task.witness().state.wake() == Wake::Schedule {
-        // SAFETY: rule 6 (a `Header` exists only inside its cell), and `wake` gave us `ACTIVE`.
-        unsafe { (task.vtable.schedule)(NonNull::from(task)) }
+    if header.witness().state.wake() == Wake::Schedule {
+        // SAFETY: rule 7, and `wake` gave us `ACTIVE`.
+        unsafe { (header.vtable.schedule)(task) }
     }
 }
 
@@ -494,7 +508,7 @@ pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive.
     let header = unsafe { task.as_ref() };
     match header.witness().state.wake_by_val() {
-        // SAFETY: rule 6, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
+        // SAFETY: rule 7, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
         Ok(_) => unsafe { (header.vtable.schedule)(task) },
         // SAFETY: that was the last reference.
         Err(true) => unsafe { free(task) },
@@ -516,7 +530,7 @@ pub(crate) unsafe fn drop_ref(task: NonNull<Header>) {
 /// # Safety
 /// The last reference is gone.
 unsafe fn free(task: NonNull<Header>) {
-    // SAFETY: nobody else knows the cell; rule 6.
+    // SAFETY: nobody else knows the cell; rule 7.
     unsafe { (task.as_ref().vtable.dealloc)(task) }
 }
 
@@ -538,7 +552,7 @@ impl fmt::Debug for Runnable {
 impl Drop for Runnable {
     fn drop(&mut self) {
         // SAFETY: we own `ACTIVE` and give it up here.
-        unsafe { abandon(self.0) };
+        let _ = unsafe { abandon(self.0) };
     }
 }
 
@@ -546,6 +560,13 @@ impl Runnable {
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: rule 1: a runnable task is incomplete.
         unsafe { self.0.as_ref() }
+    }
+
+    /// A counted reference to the same task.
+    #[cfg(filch_loom)]
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: rule 1.
+        unsafe { TaskRef::new(self.0) }
     }
 
     /// The worker that alone may poll it.
@@ -567,11 +588,28 @@ impl Runnable {
         unsafe { run(task) }
     }
 
+    /// Ends the task instead of polling it: its runtime is shutting down.
+    pub(crate) fn abandon(self) -> Ran {
+        // SAFETY: we own `ACTIVE` and give it up.
+        unsafe { abandon(self.into_raw()) }
+    }
+
     /// Ends the task with an error, unpolled.
     pub(crate) fn fail(self, error: impl FnOnce(Label) -> JoinError) {
         let error = error(self.header().label());
         // SAFETY: we own `ACTIVE` and give it up.
-        let _ = unsafe { cancel(self.into_raw(), error) };
+        unsafe {
+            let task = self.into_raw();
+            let ending = cancel(task, error);
+            let _ = publish_now(task, ending, true);
+        }
+    }
+
+    /// Tries again to complete a root; `false`: it still is held back, and waits.
+    pub(crate) fn complete_root(self) -> bool {
+        let _ = self.header().state.begin();
+        // SAFETY: we own `ACTIVE`; a root has no output in its cell.
+        unsafe { !matches!(publish(self.into_raw(), Ending::Finished, false), Ran::Parked) }
     }
 
     /// Polls a root: its future is the caller's. See [`Rooted`].
@@ -587,8 +625,10 @@ impl Runnable {
         let woken = frame.leave();
         if let Poll::Ready(value) = polled {
             // SAFETY: we own `ACTIVE`. A root has no handle, so no output is needed.
-            let _ = unsafe { publish(self.into_raw(), Ending::Finished, false) };
-            return Rooted::Ready(value);
+            return match unsafe { publish(self.into_raw(), Ending::Finished, false) } {
+                Ran::Parked => Rooted::Completing(value),
+                Ran::Again(_) | Ran::Ended(_) => Rooted::Ready(value),
+            };
         }
         // SAFETY: we own `ACTIVE`. (A closed list is no reason to end a root: its runtime
         // cannot go away while `block_on` borrows it.)
@@ -607,10 +647,12 @@ impl Runnable {
     }
 }
 
-/// How a poll of a root ended. In the first and last case the root is complete.
+/// How a poll of a root ended. When it is ready or cancelled the root is complete.
 #[derive(Debug)]
 pub(crate) enum Rooted<T> {
     Ready(T),
+    /// Something still holds its completion back: [`Runnable::complete_root`] when it is woken.
+    Completing(T),
     Parked,
     Again(Runnable),
     Cancelled,
@@ -621,15 +663,18 @@ pub(crate) enum Rooted<T> {
 unsafe fn run(task: NonNull<Header>) -> Ran {
     // SAFETY: rule 1; not used after `ACTIVE` is given away.
     let header = unsafe { task.as_ref() };
-    // SAFETY of the vtable calls: rule 6, and we own `ACTIVE`.
+    // SAFETY: (of the vtable calls) rule 7, and we own `ACTIVE`.
     unsafe {
         match header.state.begin() {
             Begin::Poll => {}
             Begin::Cancelled => match extra::after_pending(header) {
-                Verdict::Drop => return cancel(task, extra::cancelled(header)),
+                Verdict::Drop => {
+                    let ending = cancel(task, extra::cancelled(header));
+                    return publish(task, ending, true);
+                }
                 Verdict::GoOn => {}
             },
-            Begin::Publish => return publish(task, Ending::Finished, true),
+            Begin::Publish => return publish(task, header.held_ending(), true),
         }
         let frame = Polling::enter(header);
         let polled = (header.vtable.poll)(task);
@@ -640,7 +685,8 @@ unsafe fn run(task: NonNull<Header>) -> Ran {
             Polled::Pending => {}
         }
         if let Err(Closed) = enlist(task) {
-            return cancel(task, JoinError::shut_down(header.label()));
+            let ending = cancel(task, JoinError::shut_down(header.label()));
+            return publish_now(task, ending, true);
         }
         if woken && !header.state.is_cancelled() {
             return Ran::Again(Runnable(task));
@@ -649,7 +695,10 @@ unsafe fn run(task: NonNull<Header>) -> Ran {
             Park::Parked => Ran::Parked,
             Park::Notified => Ran::Again(Runnable(task)),
             Park::Cancelled => match extra::after_pending(header) {
-                Verdict::Drop => cancel(task, extra::cancelled(header)),
+                Verdict::Drop => {
+                    let ending = cancel(task, extra::cancelled(header));
+                    publish(task, ending, true)
+                }
                 Verdict::GoOn => Ran::Again(Runnable(task)),
             },
         }
@@ -661,7 +710,7 @@ unsafe fn run(task: NonNull<Header>) -> Ran {
 /// # Safety
 /// The caller owns `ACTIVE`.
 unsafe fn enlist(task: NonNull<Header>) -> Result<(), Closed> {
-    // SAFETY: rules 1, 2 and 6.
+    // SAFETY: rules 1, 2 and 7.
     unsafe {
         let header = task.as_ref();
         if header.standing.with(|s| (*s).slot) == Place::NONE.slot {
@@ -675,16 +724,18 @@ unsafe fn enlist(task: NonNull<Header>) -> Result<(), Closed> {
     Ok(())
 }
 
+/// Drops the future instead of polling it, and stores the error.
+///
 /// # Safety
-/// The caller owns `ACTIVE` and gives it away; the future is alive.
-unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ran {
-    // SAFETY: rules 1, 2 and 6. The frame tells whatever the drop calls which task this is.
+/// The caller owns `ACTIVE`; the future is alive.
+unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ending {
+    // SAFETY: rules 1, 2 and 7. The frame tells whatever the drop calls which task this is.
     unsafe {
         let header = task.as_ref();
         let frame = Polling::enter(header);
         let ending = (header.vtable.cancel)(task, error);
         frame.leave();
-        publish(task, ending, true)
+        ending
     }
 }
 
@@ -692,14 +743,17 @@ unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ran {
 ///
 /// # Safety
 /// The caller owns `ACTIVE` and gives it away.
-unsafe fn abandon(task: NonNull<Header>) {
-    // SAFETY: rules 1, 2 and 6.
+unsafe fn abandon(task: NonNull<Header>) -> Ran {
+    // SAFETY: rules 1, 2 and 7.
     unsafe {
         let header = task.as_ref();
-        let _ = match header.state.begin() {
-            Begin::Publish => publish(task, Ending::Finished, true),
-            Begin::Poll | Begin::Cancelled => cancel(task, JoinError::shut_down(header.label())),
-        };
+        match header.state.begin() {
+            Begin::Publish => publish_now(task, header.held_ending(), true),
+            Begin::Poll | Begin::Cancelled => {
+                let ending = cancel(task, JoinError::shut_down(header.label()));
+                publish_now(task, ending, true)
+            }
+        }
     }
 }
 
@@ -707,15 +761,34 @@ unsafe fn abandon(task: NonNull<Header>) {
 ///
 /// # Safety
 /// The caller owns `ACTIVE` and gives it away.
-unsafe fn publish(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
-    // SAFETY: rule 1, until `complete` says `Done`.
+unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ran {
+    // SAFETY: rule 1: the task is incomplete, and ours.
     let header = unsafe { task.as_ref() };
-    while header.extra().is_some_and(|extra| extra::before_publish(extra) == Publish::Held) {
+    while header.extra().is_some_and(|extra| extra::before_publish(extra, ending) == Publish::Held)
+    {
+        // Somebody must know of it while it waits. In a runtime that shuts down nobody will: what
+        // holds it is being dropped as well, and it ends now.
+        // SAFETY: we own `ACTIVE`.
+        if unsafe { enlist(task) }.is_err() {
+            break;
+        }
         if header.state.park_completing() {
             return Ran::Parked;
         }
     }
-    // SAFETY: rules 2, 3 and 6; after `Done` only the last reference is used, if it is ours.
+    // SAFETY: as this function's.
+    unsafe { publish_now(task, ending, has_output) }
+}
+
+/// As [`publish`], whatever holds it back: the runtime is shutting down, and everything that could
+/// hold is being dropped as well.
+///
+/// # Safety
+/// As [`publish`].
+unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
+    // SAFETY: rule 1, until `complete` says `Done`.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
     unsafe {
         let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
         if place != Place::NONE {
@@ -761,9 +834,12 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
-    pub(crate) fn new(header: &Header) -> TaskRef {
-        header.state.add_ref();
-        TaskRef(NonNull::from(header))
+    /// # Safety
+    /// The task is alive: it is incomplete, or the caller holds a reference to it.
+    unsafe fn new(task: NonNull<Header>) -> TaskRef {
+        // SAFETY: promised by the caller.
+        unsafe { task.as_ref() }.state.add_ref();
+        TaskRef(task)
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -774,25 +850,28 @@ impl TaskRef {
     /// After a request has been written into the task's `Extra`: marks it and, if the task is
     /// idle, schedules it. `false` if it has ended.
     pub(crate) fn request(&self) -> bool {
-        request(self.header())
-    }
-}
-
-fn request(task: &Header) -> bool {
-    match task.state.request() {
-        None => false,
-        Some(Wake::Nothing) => true,
-        Some(Wake::Schedule) => {
-            // SAFETY: rule 6, and `request` gave us `ACTIVE`.
-            unsafe { (task.vtable.schedule)(NonNull::from(task)) };
-            true
+        match self.header().state.request() {
+            None => false,
+            Some(Wake::Nothing) => true,
+            Some(Wake::Schedule) => {
+                // SAFETY: rule 7, and `request` gave us `ACTIVE`.
+                unsafe { (self.header().vtable.schedule)(self.0) };
+                true
+            }
         }
+    }
+
+    /// As a waker of the task would.
+    pub(crate) fn wake(&self) {
+        // SAFETY: we hold a reference.
+        unsafe { wake(self.0) }
     }
 }
 
 impl Clone for TaskRef {
     fn clone(&self) -> TaskRef {
-        TaskRef::new(self.header())
+        // SAFETY: we hold a reference.
+        unsafe { TaskRef::new(self.0) }
     }
 }
 
@@ -822,7 +901,7 @@ impl Listed {
     /// A counted reference to the task.
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: rule 1: the task is incomplete while this entry exists.
-        TaskRef::new(unsafe { self.0.as_ref() })
+        unsafe { TaskRef::new(self.0) }
     }
 }
 
@@ -839,123 +918,8 @@ impl fmt::Debug for Listed {
     }
 }
 
-/// The right to a task's output.
-pub(crate) struct Join<T> {
-    task: NonNull<Header>,
-    taken: bool,
-    output: PhantomData<fn() -> T>,
-}
-
-// SAFETY: it moves a `T` from the thread that made it to the one that takes it; the rest is the
-// header. `&Join` shows the header only.
-unsafe impl<T: Send> Send for Join<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Join<T> {}
-
-impl<T> Join<T> {
-    pub(crate) fn header(&self) -> &Header {
-        // SAFETY: rule 1: the handle holds a counted reference.
-        unsafe { self.task.as_ref() }.witness()
-    }
-
-    pub(crate) fn task(&self) -> TaskRef {
-        TaskRef::new(self.header())
-    }
-
-    /// Takes the output if the task is complete.
-    ///
-    /// # Panics
-    /// If it was taken before.
-    pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
-        assert!(!self.taken, "a JoinHandle was polled again after it had given its result");
-        if !self.header().state.is_complete() {
-            return None;
-        }
-        Some(self.take())
-    }
-
-    /// The task is complete and the output was not taken.
-    fn take(&mut self) -> Result<T, JoinError> {
-        self.taken = true;
-        let mut output = MaybeUninit::<Result<T, JoinError>>::uninit();
-        // SAFETY: rule 2: the task is complete and the handle still there, so the output is
-        // alive and ours; `taken` sees to it that it is moved out once. Rule 6: a `Join<T>` is
-        // only made by `spawn` for a future whose output is `T`.
-        unsafe {
-            (self.header().vtable.take_output)(self.task, output.as_mut_ptr().cast());
-            output.assume_init()
-        }
-    }
-
-    /// Takes the output, or leaves a waker.
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<T, JoinError>> {
-        if let Some(output) = self.try_take() {
-            return Poll::Ready(output);
-        }
-        // SAFETY: rule 6 for the cast; we hold a reference.
-        let head = unsafe { self.task.cast::<Head>().as_ref() };
-        let state = &head.header.state;
-        if state.has_joiner() {
-            // SAFETY: rule 3: while the bit is set only the completer may take the waker, so
-            // this must not look at it: take the place back first.
-            if state.reclaim_waker() == Joiner::Complete {
-                return Poll::Ready(self.take());
-            }
-        }
-        // SAFETY: rule 3: the bit is clear, the place is ours.
-        let old = head.joiner.with_mut(|joiner| unsafe {
-            match &*joiner {
-                Some(waker) if waker.will_wake(cx.waker()) => None,
-                _ => (*joiner).replace(cx.waker().clone()),
-            }
-        });
-        let left = state.leave_waker();
-        contained(|| drop(old));
-        match left {
-            Joiner::Mine => Poll::Pending,
-            Joiner::Complete => {
-                // SAFETY: rule 3: the completer saw the bit clear, so the waker stayed ours.
-                let waker = head.joiner.with_mut(|joiner| unsafe { (*joiner).take() });
-                contained(|| drop(waker));
-                Poll::Ready(self.take())
-            }
-        }
-    }
-}
-
-impl<T> Drop for Join<T> {
-    fn drop(&mut self) {
-        // SAFETY: rule 6 for the cast; we hold a reference until `detach` or `drop_ref`.
-        unsafe {
-            loop {
-                let head = self.task.cast::<Head>().as_ref();
-                match head.header.witness().state.detach() {
-                    Detach::Detached => return,
-                    Detach::TakeWaker => {
-                        if head.header.state.reclaim_waker() == Joiner::Mine {
-                            // SAFETY: rule 3.
-                            let waker = head.joiner.with_mut(|joiner| (*joiner).take());
-                            contained(|| drop(waker));
-                        }
-                    }
-                    Detach::Complete => {
-                        if !self.taken {
-                            // SAFETY: rule 2: complete, so the output is the handle's.
-                            (head.header.vtable.drop_output)(self.task);
-                        }
-                        return drop_ref(self.task);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<T> fmt::Debug for Join<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.header().fmt(f)
-    }
-}
+mod join;
+pub(crate) use join::Join;
 
 mod links;
 pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Stack};

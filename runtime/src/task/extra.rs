@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::cell::{Header, TaskRef};
+use super::cell::{Ending, Header, TaskRef};
 use crate::error::JoinError;
 use crate::primitive::{AtomicUsize, Mutex, Ordering};
 
@@ -24,6 +24,8 @@ pub(crate) struct Extra {
     request: Mutex<Option<Request>>,
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
+    /// How the task ended, while that is held back.
+    ending: Mutex<Option<Ending>>,
 }
 
 /// The first request to end: later ones do not replace it.
@@ -57,6 +59,10 @@ impl Extra {
         Box::new(Extra { name: Some(name.into()), ..Extra::default() })
     }
 
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        *self.ending.lock()
+    }
+
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.name.clone()
     }
@@ -84,11 +90,15 @@ pub(crate) fn cancelled(task: &Header) -> JoinError {
 }
 
 /// May the completion be published?
-pub(crate) fn before_publish(extra: &Extra) -> Publish {
+pub(crate) fn before_publish(extra: &Extra, ending: Ending) -> Publish {
     // Acquire: partner is the Release of `Hold::drop`: what the holder did happens before the
     // joiner sees the end.
     // [hold-look]
-    if extra.holds.load(Ordering::Acquire) == 0 { Publish::Now } else { Publish::Held }
+    if extra.holds.load(Ordering::Acquire) == 0 {
+        return Publish::Now;
+    }
+    *extra.ending.lock() = Some(ending);
+    Publish::Held
 }
 
 /// While it lives, its task is not seen to be complete: the future is gone, the output stored,
@@ -117,7 +127,7 @@ impl Drop for Hold {
         let extra = self.task.header().extra_or_new();
         // [hold-drop] partner: `before_publish`.
         if extra.holds.fetch_sub(1, Ordering::Release) == 1 {
-            super::cell::wake(self.task.header());
+            self.task.wake();
         }
     }
 }

@@ -149,16 +149,16 @@ impl<T> JoinHandle<T> {
         limit: impl Into<Option<Duration>>,
     ) -> Option<Result<T, JoinError>> {
         assert!(
-            !super::polling::Polling::is_any(),
+            !super::polling::must_not_block(),
             "join_timeout was called inside a task, where it would block the runtime; \
              use `handle.await`, or `filch::timeout(limit, &mut handle).await`"
         );
         let deadline = limit.into().map(|limit| Instant::now().checked_add(limit));
         let thread = Arc::new(Unpark(std::thread::current()));
         let waker = Waker::from(thread);
-        let mut cx = Context::from_waker(&waker);
+        let cx = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(result) = self.join.poll(&mut cx) {
+            if let Poll::Ready(result) = self.join.poll(&cx) {
                 return Some(result);
             }
             match deadline.flatten() {

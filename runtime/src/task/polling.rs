@@ -57,10 +57,36 @@ impl<'a> Polling<'a> {
             own
         })
     }
+}
 
-    /// Is any task being polled on this thread?
-    pub(crate) fn is_any() -> bool {
-        !CURRENT.with(Cell::get).task.is_null()
+/// May this thread block?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocking {
+    /// Any thread: yes, but not inside a task that it polls (a `block_on`'s).
+    OutsideTasks,
+    /// A thread for blocking jobs: yes.
+    Allowed,
+    /// A worker, or the timer's thread: never.
+    Refused,
+}
+
+tls! { static BLOCKING: Cell<Blocking> = Cell::new(Blocking::OutsideTasks) }
+
+/// Sets what holds for this thread; the answer is what held before.
+pub(crate) fn set_blocking(blocking: Blocking) -> Blocking {
+    BLOCKING.with(|cell| cell.replace(blocking))
+}
+
+pub(crate) fn blocking() -> Blocking {
+    BLOCKING.with(Cell::get)
+}
+
+/// Would it harm the runtime if this thread blocked here and now?
+pub(crate) fn must_not_block() -> bool {
+    match blocking() {
+        Blocking::OutsideTasks => !CURRENT.with(Cell::get).task.is_null(),
+        Blocking::Allowed => false,
+        Blocking::Refused => true,
     }
 }
 

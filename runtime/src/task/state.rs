@@ -14,8 +14,8 @@
 //! The other bits:
 //! - `NOTIFIED`: woken while active. The owner clears it before it polls, or finds it when it
 //!   wants to park and then does not.
-//! - `CANCELLED`: a request waits in the task's [`Extra`](super::extra::Extra). Whoever sets it
-//!   also sets `NOTIFIED`, or an owner about to park would park for ever.
+//! - `CANCELLED`: a request waits in the task's [`Extra`](super::extra::Extra). The owner clears
+//!   it, before a poll or when it wants to park, and asks the hook what to do.
 //! - `COMPLETING`: the future has ended and its output is stored, but something still holds its
 //!   publication back (see [`extra`](super::extra)).
 //! - `HANDLE`: a `JoinHandle` exists, so the output must be kept for it.
@@ -41,7 +41,7 @@ const JOINER: usize = 1 << 6;
 const REF_ONE: usize = 1 << 8;
 
 /// What a new task with a handle looks like: queued, one reference to itself, one of its handle.
-const SPAWNED: usize = ACTIVE | HANDLE | 2 * REF_ONE;
+const SPAWNED: usize = ACTIVE | HANDLE | (2 * REF_ONE);
 /// More references than this can only be a leak in a loop; the count must not wrap.
 const MAX_REFS: usize = usize::MAX / REF_ONE / 2;
 
@@ -175,13 +175,11 @@ impl State {
             if now & (COMPLETE | COMPLETING) != 0 {
                 return None;
             }
-            let (next, decision) = if now & ACTIVE != 0 {
-                (now | CANCELLED | NOTIFIED, Wake::Nothing)
-            } else {
-                (now | CANCELLED | ACTIVE, Wake::Schedule)
-            };
+            let decision = if now & ACTIVE != 0 { Wake::Nothing } else { Wake::Schedule };
+            let next = now | CANCELLED | ACTIVE;
             // Release: partner is the Acquire of `begin` or `park`: the owner finds the request.
-            // Acquire: as in `wake`.
+            // Acquire: partner is the Release of `park`: whoever schedules the task writes to its
+            // link, after whoever took it out of a queue last.
             // [request]
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(decision),
@@ -198,11 +196,12 @@ impl State {
             // task active reached us through the queue.
             return Begin::Poll;
         }
-        if now & NOTIFIED != 0 {
-            // The wake-ups so far are answered by the poll that comes now.
+        if now & (NOTIFIED | CANCELLED) != 0 {
+            // The wake-ups so far are answered by the poll that comes now, the request by the
+            // hook that is asked now.
             // Acquire: partner is the Release of `wake` and `request`.
             // [begin]
-            now = self.0.fetch_and(!NOTIFIED, Ordering::Acquire);
+            now = self.0.fetch_and(!(NOTIFIED | CANCELLED), Ordering::Acquire);
         }
         match now {
             s if s & COMPLETING != 0 => Begin::Publish,
@@ -218,12 +217,14 @@ impl State {
             let reasons = now & (NOTIFIED | CANCELLED);
             #[cfg(filch_loom)] // A twin does not see that it was woken.
             let reasons = if seeded("park-blindly") { reasons & CANCELLED } else { reasons };
+            #[cfg(filch_loom)] // A twin does not see that it was asked to end.
+            let reasons = if seeded("park-deafly") { reasons & NOTIFIED } else { reasons };
             if reasons != 0 {
                 // `begin` clears NOTIFIED and synchronizes; here it only matters that the task
                 // stays ours. A cancel is dealt with at once, so synchronize with it.
                 if now & CANCELLED != 0 {
                     // [park-cancelled] partner: the Release of `request`.
-                    self.0.fetch_and(!NOTIFIED, Ordering::Acquire);
+                    self.0.fetch_and(!(NOTIFIED | CANCELLED), Ordering::Acquire);
                     return Park::Cancelled;
                 }
                 return Park::Notified;

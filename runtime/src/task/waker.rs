@@ -50,7 +50,7 @@ fn wake(data: *const ()) {
 
 fn wake_by_ref(data: *const ()) {
     // SAFETY: the waker keeps the header alive.
-    cell::wake(unsafe { header(data).as_ref() });
+    unsafe { cell::wake(header(data)) };
 }
 
 fn drop_waker(data: *const ()) {

@@ -147,9 +147,9 @@ impl Stack {
                 return Err(Runnable(task));
             }
             set_link(task, NonNull::new(top));
+            let new = task.as_ptr();
             // Release: partner is the Acquire of `take_all`: links and tasks are visible there.
             // [stack-push]
-            let new = task.as_ptr();
             match self.0.compare_exchange_weak(top, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(found) => top = found,
@@ -185,7 +185,8 @@ impl Stack {
 
     /// Takes pushes again, for the next runtime.
     pub(crate) fn reopen(&self) {
-        self.0.store(ptr::null_mut(), Ordering::Release);
+        // Relaxed: the lock over the spare schedulers hands it on to the next runtime.
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// A look that may be out of date.
