@@ -21,7 +21,7 @@
 //! ```
 //!
 //! **Do things at the same time.** A *task* is a future that the runtime drives on its own, on
-//! any of its worker threads. [`spawn`] starts one and gives a handle to wait for it. Dropping the
+//! any of its worker threads. [`spawn`](fn@spawn) starts one and gives a handle to wait for it. Dropping the
 //! handle lets the task go on; a panic in it becomes an error of the handle:
 //!
 //! ```
@@ -63,7 +63,7 @@
 //! |------|----------|
 //! | start a program | [`run`], [`#[filch::main]`](macro@main), [`#[filch::test]`](macro@test) |
 //! | keep a runtime, set it up, end it | [`Runtime`], [`Builder`], [`Runtime::shutdown`] |
-//! | start tasks | [`spawn`], [`task::Builder`], [`Handle::spawn`] from other threads |
+//! | start tasks | [`spawn`](fn@spawn), [`task::Builder`], [`Handle::spawn`] from other threads |
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
 //! | call what blocks | [`spawn_blocking`] |

@@ -33,7 +33,7 @@ use crate::task::{JoinHandle, TaskInfo};
 ///
 /// # Panics
 ///
-/// Inside a runtime: await the future there, or [`spawn`](crate::spawn) it. If the runtime cannot
+/// Inside a runtime: await the future there, or [`spawn`](fn@crate::spawn) it. If the runtime cannot
 /// be made (see [`Builder::build`]). And with `main`'s own panic.
 ///
 /// ```
@@ -200,7 +200,7 @@ impl Runtime {
         }
     }
 
-    /// Starts a task, as [`filch::spawn`](crate::spawn) does inside the runtime.
+    /// Starts a task, as [`filch::spawn`](fn@crate::spawn) does inside the runtime.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -320,11 +320,15 @@ impl Handle {
     ///
     /// ```
     /// filch::run(async {
-    ///     let child = filch::task::Builder::new().name("child").spawn(async {
+    ///     let waits = std::future::pending::<()>();
+    ///     let _detached = filch::task::Builder::new().name("waits").spawn(waits);
+    ///     let is_listed = || {
     ///         let tasks = filch::Handle::current().tasks();
-    ///         tasks.len()
-    ///     });
-    ///     assert_eq!(child.await.unwrap(), 1, "only main has been polled to its end once");
+    ///         tasks.iter().any(|task| task.name.as_deref() == Some("waits"))
+    ///     };
+    ///     while !is_listed() {
+    ///         filch::yield_now().await; // until a worker has polled it
+    ///     }
     /// });
     /// ```
     #[doc(alias = "all_tasks")]

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -89,18 +90,22 @@ pub fn advance(duration: Duration) {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     entry: Entry,
-    yielded: bool,
+    /// Where it was made: what a waiting task is said to wait at.
+    site: &'static Location<'static>,
 }
 
 impl Sleep {
+    #[track_caller]
     pub(crate) fn at(deadline: Instant) -> Sleep {
-        Sleep { entry: Entry::at(deadline), yielded: false }
+        Sleep { entry: Entry::at(deadline), site: Location::caller() }
     }
 
     /// From now on, on the clock of this thread's runtime (outside a runtime, the system's).
+    #[track_caller]
     pub(crate) fn after(duration: Duration) -> Sleep {
         let entry = context::with(|handle| handle.timer().entry(duration));
-        Sleep { entry: entry.unwrap_or_else(|| Entry::after(duration)), yielded: false }
+        let entry = entry.unwrap_or_else(|| Entry::after(duration));
+        Sleep { entry, site: Location::caller() }
     }
 
     /// When it ends; `None`: never.
@@ -126,30 +131,32 @@ impl Sleep {
     pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match context::with(|handle| self.entry.poll(handle.timer(), cx)) {
             Some(polled) => polled,
-            None => context::none("filch::sleep (or what is built on it)"),
+            None => no_runtime(),
         }
     }
+}
+
+#[cold]
+fn no_runtime() -> ! {
+    context::none("filch::sleep (or what is built on it)")
 }
 
 impl Future for Sleep {
     type Output = ();
 
+    /// As in asyncio, a sleep always suspends: `loop { sleep(ZERO).await }` lets others run.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let polled = self.poll_deadline(cx);
-        if polled.is_ready() && !self.yielded {
-            // As in asyncio, a sleep always suspends: `loop { sleep(ZERO).await }` lets others run.
-            self.yielded = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match context::with(|handle| self.entry.poll_suspending(handle.timer(), cx)) {
+            Some(polled) => polled,
+            None => no_runtime(),
         }
-        self.yielded = true;
-        polled
     }
 }
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish()
+        let site = format_args!("{}", self.site);
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).field("at", &site).finish()
     }
 }
 

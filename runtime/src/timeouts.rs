@@ -36,7 +36,11 @@ pub fn timeout<F: IntoFuture>(
     limit: impl Into<Option<Duration>>,
     future: F,
 ) -> Timeout<F::IntoFuture> {
-    let deadline = limit.into().map(Sleep::after);
+    #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
+    let deadline = match limit.into() {
+        Some(limit) => Some(Sleep::after(limit)),
+        None => None,
+    };
     Timeout { future: future.into_future(), deadline }
 }
 
@@ -58,7 +62,11 @@ pub fn timeout_at<F: IntoFuture>(
     deadline: impl Into<Option<Instant>>,
     future: F,
 ) -> Timeout<F::IntoFuture> {
-    let deadline = deadline.into().map(Sleep::at);
+    #[expect(clippy::manual_map, reason = "as above")]
+    let deadline = match deadline.into() {
+        Some(deadline) => Some(Sleep::at(deadline)),
+        None => None,
+    };
     Timeout { future: future.into_future(), deadline }
 }
 

@@ -86,6 +86,17 @@ fn a_sleep_of_nothing_suspends_once() {
 }
 
 #[test]
+fn a_wait_knows_the_line_it_was_made_on() {
+    by_hand(async {
+        let line = line!() + 1;
+        let waits = [format!("{:?}", sleep(MS)), format!("{:?}", timeout(MS, pending::<()>()))];
+        for wait in waits {
+            assert!(wait.contains(&format!("time.rs:{line}:")), "{wait}");
+        }
+    });
+}
+
+#[test]
 fn what_overflows_is_never() {
     by_hand(async {
         let mut nap = sleep(Duration::MAX);

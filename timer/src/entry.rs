@@ -61,6 +61,8 @@ pub struct Entry {
     /// A [`Seen`], taken apart: whole, it would be padded.
     seen_data: usize,
     seen_kind: u8,
+    /// For [`Entry::poll_suspending`]: a poll was pending.
+    suspended: bool,
     slot: u32,
 }
 
@@ -121,7 +123,14 @@ impl Entry {
 
     #[inline]
     fn make(deadline: u64, seen: Seen) -> Entry {
-        Entry { deadline, shard: None, seen_data: seen.data, seen_kind: seen.kind, slot: 0 }
+        Entry {
+            deadline,
+            shard: None,
+            seen_data: seen.data,
+            seen_kind: seen.kind,
+            suspended: false,
+            slot: 0,
+        }
     }
 
     #[inline]
@@ -210,6 +219,39 @@ impl Entry {
             }
             None => self.register(timer, cx),
         }
+    }
+
+    /// As [`poll`](Entry::poll), but never ready at the first poll: if the deadline has passed by
+    /// then, the waker is woken at once. So a loop of sleeps of no length lets others run.
+    ///
+    /// # Panics
+    ///
+    /// As [`poll`](Entry::poll).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch_timer::{Clock, Entry, Timer};
+    /// use std::task::{Context, Waker};
+    ///
+    /// let timer = Timer::new(Clock::manual())?;
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut entry = Entry::at(timer.now());
+    /// assert!(entry.poll_suspending(&timer, &mut cx).is_pending());
+    /// assert!(entry.poll_suspending(&timer, &mut cx).is_ready());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn poll_suspending(&mut self, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll(timer, cx);
+        if self.suspended {
+            return polled;
+        }
+        self.suspended = true;
+        if polled.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     #[inline(never)]

@@ -184,6 +184,10 @@ fn a_refused_thread_is_an_error() {
 #[test]
 fn ten_thousand_timers_leave_nothing_behind() {
     fn resident_kb() -> Option<u64> {
+        // A sanitizer keeps freed memory to find out who uses it.
+        if cfg!(filch_no_pool) {
+            return None;
+        }
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse().ok()

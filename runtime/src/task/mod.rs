@@ -12,10 +12,10 @@
 //!        └──────────────────── output, joiner's waker ◄────────────────────┘
 //! ```
 //!
-//! One idea a file: [`state`] is the word that all of them race on, [`cell`] the memory and the
-//! rules of who may touch it, [`polling`] the stack of running polls, [`waker`] the seam to the
-//! rest of the world, [`extra`] what few tasks need, [`pool`] where cells come from, [`join`] the
-//! handle. What runs tasks is not in here: a [`cell::Schedule`] says where a woken task goes.
+//! One idea a file: `state` is the word that all of them race on, `cell` the memory and the
+//! rules of who may touch it, `polling` the stack of running polls, `waker` the seam to the
+//! rest of the world, `extra` what few tasks need, `pool` where cells come from, `join` the
+//! handle. What runs tasks is not in here: a `cell::Schedule` says where a woken task goes.
 
 pub(crate) mod cell;
 pub(crate) mod extra;
