@@ -1,5 +1,5 @@
 //! The multi-thread suite that tokio measures itself with (its `benches/rt_multi_threaded.rs`): the same structure and sizes, written
-//! anew. What differs: the number of workers is the plan's (theirs is 4), the oneshot channels are of futures-channel, and
+//! anew. What differs: the number of workers is the plan's (theirs is 4), and
 //! the tasks that keep a runtime busy live for a round only, or they would take the CPU from the other contenders.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_channel::oneshot;
+use tokio::sync::oneshot;
 
 use crate::contender::Contender;
 use crate::workload::{Plan, Sample, Workload, time_per_op};
@@ -259,11 +259,13 @@ impl Workload for PingPong {
 
 /// One task after the other, each spawned by the one before.
 #[derive(Clone, Copy)]
-pub(super) struct ChainedSpawn;
+pub(super) struct ChainedSpawn {
+    pub(super) links: usize,
+}
 
 impl Workload for ChainedSpawn {
     fn batch(self, plan: Plan) -> usize {
-        plan.size(1_000, 20)
+        plan.size(self.links, 20)
     }
 
     fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
