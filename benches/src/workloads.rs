@@ -61,9 +61,15 @@ fn tokios_own() -> Vec<Entry> {
         Entry::new(
             "ping_pong",
             "1,000 tasks spawn a partner each and exchange two messages over oneshot channels; time per pair",
-            tokio_suite::PingPong,
+            tokio_suite::PingPong { pairs: 1_000 },
         )
         .metric(Metric::time().goal(4.0)),
+        Entry::new(
+            "ping_pong, 10 times as long",
+            "the same with 10,000 pairs: what starting and ending a round costs shows less",
+            tokio_suite::PingPong { pairs: 10_000 },
+        )
+        .metric(Metric::time()),
         Entry::new(
             "chained_spawn",
             "a task spawns the next, 1,000 times; time per task",

@@ -14,22 +14,30 @@ tls! {
     static SCHEDULER: Cell<Option<&'static Scheduler>> = Cell::new(None)
 }
 
+tls! {
+    /// The clock of the same runtime is moved by hand.
+    static MANUAL_CLOCK: Cell<bool> = Cell::new(false)
+}
+
 /// While it lives, the thread belongs to a runtime; then to the one before.
 pub(crate) struct Entered {
     handle: Option<Rc<Handle>>,
     scheduler: Option<&'static Scheduler>,
+    manual_clock: bool,
     on_this_thread: PhantomData<*const ()>,
 }
 
 pub(crate) fn enter(handle: Handle) -> Entered {
     let scheduler = SCHEDULER.replace(Some(handle.scheduler()));
+    let manual_clock = MANUAL_CLOCK.replace(handle.timer().clock().is_manual());
     let handle = HANDLE.replace(Some(Rc::new(handle)));
-    Entered { handle, scheduler, on_this_thread: PhantomData }
+    Entered { handle, scheduler, manual_clock, on_this_thread: PhantomData }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         SCHEDULER.set(self.scheduler);
+        MANUAL_CLOCK.set(self.manual_clock);
         // The old handle may be the last one, so it is dropped outside the borrow.
         drop(HANDLE.replace(self.handle.take()));
     }
@@ -40,6 +48,10 @@ impl Drop for Entered {
 pub(crate) fn with<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
     let handle = HANDLE.try_with(|handle| handle.borrow().clone()).ok().flatten();
     handle.map(|handle| f(&handle))
+}
+
+pub(crate) fn has_manual_clock() -> bool {
+    MANUAL_CLOCK.get()
 }
 
 pub(crate) fn scheduler() -> Option<&'static Scheduler> {

@@ -103,7 +103,11 @@ impl Sleep {
     /// From now on, on the clock of this thread's runtime (outside a runtime, the system's).
     #[track_caller]
     pub(crate) fn after(duration: Duration) -> Sleep {
-        let entry = context::with(|handle| handle.timer().entry(duration));
+        let entry = if context::has_manual_clock() {
+            context::with(|handle| handle.timer().entry(duration))
+        } else {
+            None
+        };
         let entry = entry.unwrap_or_else(|| Entry::after(duration));
         Sleep { entry, site: Location::caller() }
     }

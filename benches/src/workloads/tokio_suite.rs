@@ -212,11 +212,13 @@ impl YieldMany {
 
 /// Many pairs of tasks that send each other one message.
 #[derive(Clone, Copy)]
-pub(super) struct PingPong;
+pub(super) struct PingPong {
+    pub(super) pairs: usize,
+}
 
 impl Workload for PingPong {
     fn batch(self, plan: Plan) -> usize {
-        plan.size(1_000, 20)
+        plan.size(self.pairs, 20)
     }
 
     fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
