@@ -25,6 +25,7 @@ use crate::error::JoinError;
 use crate::primitive::seeded;
 use crate::primitive::{Condvar, Mutex, MutexGuard};
 use crate::runtime::Handle;
+use crate::scheduler::{OnWorkers, Scheduler};
 use crate::task::cell::{self, Closed, Listed, Place};
 use crate::task::polling::{self, Blocking};
 use crate::task::{JoinHandle, Runnable, Schedule};
@@ -73,7 +74,7 @@ where
     T: Send + 'static,
 {
     handle.scheduler().assert_same_process();
-    let new = cell::Spawn { owner: &Nobody, site, home: None, extra: None };
+    let new = cell::Spawn { owner: handle.scheduler(), site, home: None, extra: None };
     let (job, join) = cell::spawn::<OnPool, _>(Job(Some(f)), new);
     handle.blocking().submit(handle, job);
     JoinHandle::new(join)
@@ -95,24 +96,29 @@ impl<F: FnOnce() -> T, T> Future for Job<F> {
 
 /// Jobs are never idle, so nobody ever schedules or lists them.
 #[derive(Debug)]
-struct Nobody;
-
-#[derive(Debug)]
 enum OnPool {}
 
 impl Schedule for OnPool {
-    type Owner = Nobody;
+    type Owner = Scheduler;
 
-    fn schedule(_: &'static Nobody, job: Runnable) {
+    fn schedule(_: &'static Scheduler, job: Runnable) {
         drop(job);
     }
 
-    fn track(_: &'static Nobody, job: Listed) -> Result<Place, (Closed, Listed)> {
+    fn track(_: &'static Scheduler, job: Listed) -> Result<Place, (Closed, Listed)> {
         Err((Closed, job))
     }
 
-    fn untrack(_: &'static Nobody, _: Place) -> Listed {
+    fn untrack(_: &'static Scheduler, _: Place) -> Listed {
         unreachable!("jobs are not listed")
+    }
+
+    fn later(owner: &'static Scheduler, job: cell::Job) {
+        OnWorkers::later(owner, job);
+    }
+
+    fn unhandled(owner: &'static Scheduler, error: &JoinError) {
+        OnWorkers::unhandled(owner, error);
     }
 }
 

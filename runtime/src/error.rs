@@ -55,6 +55,8 @@ enum Kind {
     /// In a mutex only to make the error `Sync`.
     Panicked(Mutex<Box<dyn Any + Send>>),
     Rejected(Cow<'static, str>),
+    /// It was a member of a group, and its group has the error.
+    InGroup,
 }
 
 impl JoinError {
@@ -74,6 +76,10 @@ impl JoinError {
         JoinError(Box::new(Inner { label, kind: Kind::Rejected(why.into()) }))
     }
 
+    pub(crate) fn in_group(label: Label) -> JoinError {
+        JoinError(Box::new(Inner { label, kind: Kind::InGroup }))
+    }
+
     /// Was the task cancelled, by a request or because its runtime was shut down?
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0.kind, Kind::Cancelled(_) | Kind::ShutDown)
@@ -89,11 +95,16 @@ impl JoinError {
         matches!(self.0.kind, Kind::Rejected(_))
     }
 
+    /// Did the task fail as a member of a group? The group's own result has its error or panic.
+    pub fn is_group_failure(&self) -> bool {
+        matches!(self.0.kind, Kind::InGroup)
+    }
+
     /// Why the task was cancelled, in the words of whoever asked for it.
     pub fn reason(&self) -> Option<&str> {
         match &self.0.kind {
             Kind::Cancelled(request) => request.reason.as_deref(),
-            Kind::ShutDown => Some("the runtime was shut down"),
+            Kind::ShutDown => Some(crate::task::extra::SHUT_DOWN),
             _ => None,
         }
     }
@@ -176,6 +187,7 @@ impl fmt::Display for JoinError {
                 }
             }
             Kind::Rejected(why) => write!(f, "{label} was not started: {why}"),
+            Kind::InGroup => write!(f, "{label} failed: see the error of its group"),
         }
     }
 }

@@ -87,6 +87,7 @@
 
 mod blocking;
 mod builder;
+pub mod cancel;
 mod context;
 mod error;
 pub(crate) mod primitive;
@@ -103,6 +104,7 @@ pub use filch_macros::{main, test};
 
 pub use crate::blocking::spawn_blocking;
 pub use crate::builder::Builder;
+pub use crate::cancel::{CancelScope, Cancelled, catch_cancel, shield};
 pub use crate::error::{Elapsed, JoinError};
 
 pub use crate::runtime::{Handle, Runtime, run};
@@ -110,7 +112,7 @@ pub use crate::shutdown::ShutdownReport;
 pub use crate::spawn::{spawn, yield_now};
 pub use crate::task::{JoinHandle, TaskInfo};
 pub use crate::time::{interval, interval_at, sleep, sleep_until};
-pub use crate::timeouts::{timeout, timeout_at};
+pub use crate::timeouts::{Deadline, timeout, timeout_at, timeout_scope};
 
 #[cfg(filch_loom)]
 #[path = "../../loom-tests/src/models/mod.rs"]

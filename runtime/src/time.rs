@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use filch_timer::Entry;
 
 use crate::context;
+use crate::task::polling::{self, Waits};
 
-pub use crate::timeouts::{Timeout, timeout, timeout_at};
+pub use crate::timeouts::{Deadline, Timeout, timeout, timeout_at, timeout_scope};
 
 /// Waits. `Duration::ZERO` suspends once, as [`yield_now`](crate::yield_now) does;
 /// `Duration::MAX` (or anything else too large to add to the present) waits for ever.
@@ -100,6 +101,10 @@ impl Sleep {
         Sleep { entry: Entry::at(deadline), site: Location::caller() }
     }
 
+    pub(crate) fn at_site(deadline: Instant, site: &'static Location<'static>) -> Sleep {
+        Sleep { entry: Entry::at(deadline), site }
+    }
+
     /// From now on, on the clock of this thread's runtime (outside a runtime, the system's).
     #[track_caller]
     pub(crate) fn after(duration: Duration) -> Sleep {
@@ -134,9 +139,16 @@ impl Sleep {
     /// Has the deadline passed? (`true` also means that a poll is ready.)
     pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match context::with(|handle| self.entry.poll(handle.timer(), cx)) {
-            Some(polled) => polled,
+            Some(polled) => self.note(polled),
             None => no_runtime(),
         }
+    }
+
+    fn note(&self, polled: Poll<()>) -> Poll<()> {
+        if polled.is_pending() {
+            polling::waits(Waits::At(self.site));
+        }
+        polled
     }
 }
 
@@ -151,7 +163,7 @@ impl Future for Sleep {
     /// As in asyncio, a sleep always suspends: `loop { sleep(ZERO).await }` lets others run.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match context::with(|handle| self.entry.poll_suspending(handle.timer(), cx)) {
-            Some(polled) => polled,
+            Some(polled) => self.note(polled),
             None => no_runtime(),
         }
     }

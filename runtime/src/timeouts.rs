@@ -1,20 +1,44 @@
 //! Limits on how long something may take.
+//!
+//! A timeout is a region: when its time is up, catches inside it hear of that first and may clean
+//! up. Nearly all timeouts have no catch inside, and those must cost nothing for it. So a timeout
+//! takes no place in the task's tree until it has seen that something in it did: it compares this
+//! thread's stamp before and after it polls its future (see [`Place::adopt`]).
+//!
+//! *Inner and outer at once.* When the time is up, a timeout wakes itself and suspends once more
+//! before it reports. Meanwhile those around it notice that their time is up, too (or that the
+//! task was cancelled), and being polled first in the next poll they report instead: of two equal nested timeouts
+//! the outer one.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use crate::cancel::{Entered, Place};
 use crate::error::Elapsed;
-use crate::time::Sleep;
+use crate::primitive::Mutex;
+use crate::task::extra::Request;
+use crate::task::polling;
+use crate::task::tree::Kind;
+use crate::time::{self, Sleep};
 
 /// Gives `future` this long; after that drops it and gives [`Elapsed`]. `None`: no limit.
 ///
 /// The future is polled first, then the clock is looked at: what is ready at the deadline wins, and
 /// with a limit of zero it is polled once. It runs in the same task, so a future that computes
 /// without ever suspending cannot be interrupted.
+///
+/// A [`catch_cancel`](fn@crate::catch_cancel) inside the future hears of it when the time is up, and the timeout
+/// waits for its cleanup; then it gives [`Elapsed`], unless the catch took the request back: then
+/// the future goes on without a limit. If the task is cancelled at the same time, or a timeout around this one is up as
+/// well, that one reports.
+///
+/// To wait for a task's own cleanup there is [`wait_for`](crate::wait_for); to change the limit on the way,
+/// [`timeout_scope`].
 ///
 /// A limit that is not reached costs little (see `benches/RESULTS.md`): put one around every read.
 ///
@@ -30,7 +54,7 @@ use crate::time::Sleep;
 ///     assert_eq!(filch::timeout(None, async { 5 }).await, Ok(5));
 /// });
 /// ```
-#[doc(alias = "wait_for")]
+#[doc(alias = "asyncio.timeout")]
 #[track_caller]
 pub fn timeout<F: IntoFuture>(
     limit: impl Into<Option<Duration>>,
@@ -41,7 +65,7 @@ pub fn timeout<F: IntoFuture>(
         Some(limit) => Some(Sleep::after(limit)),
         None => None,
     };
-    Timeout { future: future.into_future(), deadline }
+    Timeout::new(future.into_future(), deadline)
 }
 
 /// As [`timeout`], until a point in time. `None`: no limit.
@@ -67,17 +91,132 @@ pub fn timeout_at<F: IntoFuture>(
         Some(deadline) => Some(Sleep::at(deadline)),
         None => None,
     };
-    Timeout { future: future.into_future(), deadline }
+    Timeout::new(future.into_future(), deadline)
+}
+
+/// As [`timeout`]; the future is made by `f`, which is given the [`Deadline`], and can ask for it, move it
+/// and take it away while it runs.
+///
+/// # Panics
+///
+/// As [`timeout`].
+///
+/// ```
+/// use std::time::Duration;
+/// let result = filch::run(filch::timeout_scope(Duration::from_millis(5), async |deadline| {
+///     // The upload is alive: give it more time for each part.
+///     for _part in 0..3 {
+///         deadline.extend(Duration::from_millis(50));
+///         filch::sleep(Duration::from_millis(4)).await;
+///     }
+///     deadline.reschedule(None); // and all the time there is for the end
+///     "done"
+/// }));
+/// assert_eq!(result, Ok("done"));
+/// ```
+#[doc(alias = "reschedule")]
+#[track_caller]
+pub fn timeout_scope<Fut: Future>(
+    limit: impl Into<Option<Duration>>,
+    f: impl FnOnce(Deadline) -> Fut,
+) -> Timeout<Fut> {
+    #[expect(clippy::manual_map, reason = "as above")]
+    let sleep = match limit.into() {
+        Some(limit) => Some(Sleep::after(limit)),
+        None => None,
+    };
+    let deadline = Deadline { shared: Arc::default() };
+    deadline.shared.lock().when = sleep.as_ref().and_then(Sleep::deadline);
+    let mut timeout = Timeout::new(f(deadline.clone()), sleep);
+    timeout.shared = Some(deadline);
+    timeout
+}
+
+/// When a [`timeout_scope`] is up. Clones stand for the same scope, and can be used from anywhere.
+#[doc(alias = "Timeout")]
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    when: Option<Instant>,
+    /// The timeout has not looked at `when` yet.
+    changed: bool,
+    expired: bool,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Deadline {
+    /// When the time is up; `None`: never.
+    pub fn when(&self) -> Option<Instant> {
+        self.shared.lock().when
+    }
+
+    /// Moves it. A time in the past acts where the future waits next; `None` takes the limit
+    /// away. `false`, and nothing happens, if the time was up already or the scope has ended.
+    pub fn reschedule(&self, when: impl Into<Option<Instant>>) -> bool {
+        let mut shared = self.shared.lock();
+        if shared.expired || shared.ended {
+            return false;
+        }
+        shared.when = when.into();
+        shared.changed = true;
+        let waker = shared.waker.take();
+        drop(shared);
+        waker.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Moves it to this long from now. As [`reschedule`](Deadline::reschedule).
+    pub fn extend(&self, limit: Duration) -> bool {
+        // What cannot be added to the present is never.
+        self.reschedule(time::now().checked_add(limit))
+    }
+
+    /// Has the time run out while the scope was running (even if it gave a value nevertheless)?
+    pub fn expired(&self) -> bool {
+        self.shared.lock().expired
+    }
+
+    /// Is there news for the timeout? (It is to be woken by the next.)
+    fn look(&self, waker: &Waker) -> Option<Option<Instant>> {
+        let known = {
+            let shared = self.shared.lock();
+            shared.waker.as_ref().is_some_and(|old| old.will_wake(waker))
+        };
+        // Foreign code: not under the lock.
+        let new = (!known).then(|| waker.clone());
+        let mut shared = self.shared.lock();
+        let old = new.and_then(|new| shared.waker.replace(new));
+        let news = std::mem::take(&mut shared.changed).then_some(shared.when);
+        drop(shared);
+        drop(old);
+        news
+    }
 }
 
 pin_project! {
-    /// The future of [`timeout`] and [`timeout_at`].
+    /// The future of [`timeout`], [`timeout_at`] and [`timeout_scope`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct Timeout<F> {
         #[pin]
-        future: F,
+        future: Option<F>,
         deadline: Option<Sleep>,
+        shared: Option<Deadline>,
+        place: Place,
+        expired: bool,
+    }
+}
+
+impl<F> Timeout<F> {
+    #[track_caller]
+    fn new(future: F, deadline: Option<Sleep>) -> Timeout<F> {
+        let place = Place::new(Kind::Region);
+        Timeout { future: Some(future), deadline, shared: None, place, expired: false }
     }
 }
 
@@ -85,13 +224,67 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(value) = this.future.poll(cx) {
-            return Poll::Ready(Ok(value));
+        let mut this = self.project();
+        let mut guard = None;
+        if this.place.is_linked() {
+            match this.place.enter(cx.waker()) {
+                Entered::Poll(inside) => guard = inside,
+                _ => {
+                    this.future.set(None);
+                    return end(this.place, this.shared.as_ref(), Err(Elapsed(())));
+                }
+            }
+        } else if *this.expired {
+            // Those around this one have had their turn.
+            this.future.set(None);
+            return end(this.place, this.shared.as_ref(), Err(Elapsed(())));
         }
-        match this.deadline {
-            Some(deadline) => deadline.poll_deadline(cx).map(|()| Err(Elapsed(()))),
-            None => Poll::Pending,
+
+        let before = polling::stamp();
+        let future = this.future.as_mut().as_pin_mut();
+        let polled = future.expect("polled after it was ready").poll(cx);
+        drop(guard);
+        if let Poll::Ready(value) = polled {
+            let ridden = this.place.is_ridden();
+            this.future.set(None);
+            let result = if ridden { Err(Elapsed(())) } else { Ok(value) };
+            return end(this.place, this.shared.as_ref(), result);
         }
+
+        let limited = this.deadline.is_some() || this.shared.is_some();
+        if limited && polling::stamp() != before && !this.place.is_linked() {
+            this.place.adopt(before, cx.waker());
+        }
+        if let Some(Some(when)) =
+            this.shared.as_ref().map(|shared| shared.look(cx.waker())).filter(|_| !*this.expired)
+        {
+            match (when, &mut *this.deadline) {
+                (Some(when), Some(deadline)) => deadline.reset(when),
+                (Some(when), none) => *none = Some(Sleep::at_site(when, this.place.site())),
+                (None, deadline) => *deadline = None,
+            }
+        }
+        let Some(deadline) = this.deadline else { return Poll::Pending };
+        if !*this.expired && deadline.poll_deadline(cx).is_ready() {
+            *this.expired = true;
+            this.shared.iter().for_each(|shared| shared.shared.lock().expired = true);
+            if this.place.is_linked() {
+                let reason = Some("the time limit was exceeded".into());
+                this.place.raise(Request { reason, place: this.place.site() });
+            } else {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
     }
+}
+
+fn end<T>(
+    place: &mut Place,
+    shared: Option<&Deadline>,
+    result: Result<T, Elapsed>,
+) -> Poll<Result<T, Elapsed>> {
+    place.leave();
+    shared.into_iter().for_each(|shared| shared.shared.lock().ended = true);
+    Poll::Ready(result)
 }

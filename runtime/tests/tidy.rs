@@ -5,18 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The starred files of ARCHITECTURE.md.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 7] = [
     "sys.rs",
     "task/cell.rs",
     "task/cell/join.rs",
     "task/cell/links.rs",
+    "task/cell/run.rs",
     "task/pool.rs",
     "task/waker.rs",
 ];
 
 /// From the top down: a file may use its own layer and those below.
-const LAYERS: [&[&str]; 5] = [
-    &["lib", "__private", "timeouts", "time"],
+const LAYERS: [&[&str]; 6] = [
+    &["lib", "__private"],
+    &["group", "timeouts", "time", "cancel", "combine", "inspect"],
     &["runtime", "builder", "shutdown", "context", "spawn", "blocking"],
     &["scheduler"],
     &["task", "error"],
@@ -121,7 +123,7 @@ fn layers_point_down() {
 fn no_file_is_a_god() {
     for (name, text) in sources() {
         let lines = text.lines().count();
-        let most = if name == "task/cell.rs" { 950 } else { 600 };
+        let most = if name == "task/cell.rs" { 800 } else { 600 };
         assert!(lines <= most, "{name} has {lines} lines: does it hold two ideas?");
     }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use loom::thread::{self, JoinHandle};
 
-use super::{Job, Limits, Nobody, OnPool, Pool, Submit};
+use super::{Job, Limits, OnPool, Pool, Submit};
 use crate::__models::task::Bell;
 use crate::primitive::{Futex, Mutex, Ordering};
+use crate::scheduler::Scheduler;
 use crate::task::cell::{self, Join, Spawn};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -37,7 +38,12 @@ impl Shop {
 
     /// As `Pool::submit`.
     fn submit(&self, job: impl FnOnce() + 'static) -> Join<()> {
-        let new = Spawn { owner: &Nobody, site: Location::caller(), home: None, extra: None };
+        let new = Spawn {
+            owner: Box::leak(Box::new(Scheduler::new(0))),
+            site: Location::caller(),
+            home: None,
+            extra: None,
+        };
         let (job, handle) = cell::spawn::<OnPool, _>(Job(Some(job)), new);
         let next = self.pool.inner.state.lock().submit(job, self.pool.limits);
         match next {

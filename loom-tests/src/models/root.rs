@@ -6,11 +6,12 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::error::JoinError;
 use crate::primitive::{AtomicUsize, Ordering};
 use crate::scheduler::live::LiveList;
 use crate::scheduler::park::{NoDriver, Parker};
 use crate::task::cell::{self, AtomicRunnable, Closed, Listed, Place, Rooted, Spawn};
-use crate::task::{Runnable, Schedule};
+use crate::task::{Ending, Runnable, Schedule};
 
 /// As the seats of `scheduler/root.rs`, which are never given up: a model needs new ones.
 #[derive(Debug)]
@@ -39,6 +40,12 @@ impl Schedule for OnSeat {
     fn untrack(owner: &'static Seat, place: Place) -> Listed {
         owner.list.remove(place.slot).0
     }
+
+    fn later(_: &'static Seat, job: cell::Job) {
+        job();
+    }
+
+    fn unhandled(_: &'static Seat, _: &JoinError) {}
 }
 
 /// Two wake a thread that blocks; it ends when it has seen what both wrote before.
@@ -67,9 +74,11 @@ pub fn wake_wake_block() {
             if sum == 2 { Poll::Ready(sum) } else { Poll::Pending }
         });
         task = match polled {
-            Rooted::Ready(saw) => break saw,
-            Rooted::Completing(_) => panic!("MODEL: nothing holds it"),
-            Rooted::Cancelled => panic!("MODEL: nobody cancels it"),
+            Rooted::Ready(saw, task) => {
+                assert!(task.end_root(Ending::Finished, || ()), "MODEL: nothing holds it");
+                break saw;
+            }
+            Rooted::Overruled(..) | Rooted::Cancelled(_) => panic!("MODEL: nobody cancels it"),
             Rooted::Again(task) => task,
             Rooted::Parked => loop {
                 if let Some(task) = seat.mailbox.take() {

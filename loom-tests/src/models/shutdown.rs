@@ -7,6 +7,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::task::Waits;
+use crate::error::JoinError;
 use crate::primitive::{AtomicBool, Ordering, UnsafeCell, seeded};
 use crate::scheduler::injector::Injector;
 use crate::scheduler::live::{Left, LiveList};
@@ -52,6 +53,12 @@ impl Schedule for InOffice {
         }
         task
     }
+
+    fn later(_: &'static Office, job: cell::Job) {
+        job();
+    }
+
+    fn unhandled(_: &'static Office, _: &JoinError) {}
 }
 
 impl Office {
@@ -113,7 +120,7 @@ impl Office {
         self.closing.store(true, Ordering::Relaxed);
         self.list.close();
         self.list.for_each(|task| {
-            task.request();
+            task.shut();
         });
         notify_fence();
         self.sleep.notify_all();

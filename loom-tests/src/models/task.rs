@@ -45,6 +45,12 @@ impl Schedule for OnDesk {
         }
         task
     }
+
+    fn later(_: &'static Desk, job: cell::Job) {
+        job();
+    }
+
+    fn unhandled(_: &'static Desk, _: &JoinError) {}
 }
 
 impl Desk {
@@ -200,7 +206,7 @@ pub fn wake_by_val_poll() {
     if !woken && seen.load(Ordering::Relaxed) != 2 {
         // It waits for a wake-up that this execution does not have.
         desk.list.for_each(|task| {
-            task.request();
+            task.shut();
         });
         desk.drain();
     }
@@ -340,7 +346,10 @@ pub fn abort_poll() {
     let (task, mut handle) = desk.spawn(Waits(data.clone()));
     let freed = Freed::watch(&task);
     let poller = thread::spawn(move || run_on(task));
-    assert!(extra::on_request(&handle.task(), request()), "MODEL: it has not ended yet");
+    assert!(
+        extra::on_request(&handle.task(), request(), extra::Force::Cancel),
+        "MODEL: it has not ended yet"
+    );
     // The request makes either the poller or this thread end it.
     desk.drain();
     let error = Bell::new().join(&mut handle).expect_err("MODEL: it never finishes");
@@ -362,9 +371,9 @@ pub fn abort_abort() {
     run_on(task);
     let other = handle.task();
     let canceller = thread::spawn(move || {
-        extra::on_request(&other, request());
+        extra::on_request(&other, request(), extra::Force::Cancel);
     });
-    extra::on_request(&handle.task(), request());
+    extra::on_request(&handle.task(), request(), extra::Force::Cancel);
     desk.drain();
     canceller.join().unwrap();
     desk.drain();
@@ -395,7 +404,7 @@ pub fn abort_extra() {
     // SAFETY: loom checks.
     own.with_mut(|own| unsafe { *own = Some(handle.task()) });
     let runner = thread::spawn(move || run_on(task));
-    extra::on_request(&handle.task(), request());
+    extra::on_request(&handle.task(), request(), extra::Force::Cancel);
     runner.join().unwrap();
     assert!(handle.try_take().is_some(), "MODEL: it has ended");
 }
@@ -429,7 +438,7 @@ pub fn request_poll() {
     // SAFETY: loom checks.
     note.with_mut(|note| unsafe { *note = 5 });
     let asker = handle.task();
-    assert!(asker.request(), "MODEL: it has not ended yet");
+    assert!(asker.shut(), "MODEL: it has not ended yet");
     // If the task was idle it is this thread's now. (The reference is dropped only then: the drop
     // would synchronize, too.)
     desk.drain();
@@ -490,7 +499,7 @@ pub fn close_track() {
     let runner = thread::spawn(move || run_on(task));
     let ask = || {
         desk.list.for_each(|task| {
-            task.request();
+            task.shut();
         });
     };
     if seeded("ask-before-closing") {

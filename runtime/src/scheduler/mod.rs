@@ -20,16 +20,19 @@ pub(crate) mod sleep;
 pub(crate) mod slot;
 pub(crate) mod worker;
 
+use std::sync::{Arc, PoisonError};
+
 use crossbeam_utils::CachePadded;
 
 use self::due::Due;
 use self::injector::Injector;
 use self::live::{Left, LiveList};
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
+use crate::error::JoinError;
 use crate::primitive::unmodelled;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys;
-use crate::task::cell::{Closed, Listed, Place, Stack};
+use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
 use crate::task::{Runnable, Schedule, TaskRef};
 
 /// The part of a runtime that wakers touch. Never unmapped: a waker may come after the runtime
@@ -44,6 +47,7 @@ pub(crate) struct Scheduler {
     turn: AtomicUsize,
     /// Nothing is polled any more, everything dropped.
     closing: AtomicBool,
+    on_unhandled: std::sync::Mutex<Option<OnUnhandled>>,
     /// Which process this scheduler has its threads in (see [`sys::fork_generation`]).
     process: unmodelled::AtomicU32,
 }
@@ -84,7 +88,22 @@ impl Scheduler {
             workers: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            on_unhandled: std::sync::Mutex::new(None),
             process: unmodelled::AtomicU32::new(sys::fork_generation()),
+        }
+    }
+
+    /// Who is told of panics that nobody asks for; before the first task.
+    pub(crate) fn set_on_unhandled(&self, hook: Option<OnUnhandled>) {
+        *self.on_unhandled.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+    }
+
+    /// (Cloned, so that the hook runs outside the lock.)
+    fn unhandled(&self, error: &JoinError) {
+        let hook = self.on_unhandled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match hook {
+            Some(hook) => contained(|| (hook.0)(error)),
+            None => eprintln!("filch: nobody awaited it: {error}"),
         }
     }
 
@@ -97,6 +116,7 @@ impl Scheduler {
         }
         self.lists.iter().for_each(|list| list.reopen());
         self.closing.store(false, Ordering::Relaxed);
+        self.set_on_unhandled(None);
         SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
     }
 
@@ -211,7 +231,7 @@ impl Scheduler {
         // A task whose list was closed before it parked is refused there; all others are listed.
         for list in lists {
             list.for_each(|task| {
-                task.request();
+                task.shut();
             });
         }
         // [close-fence] partner: announce-fence.
@@ -263,6 +283,31 @@ impl Schedule for OnWorkers {
 
     fn untrack(owner: &'static Scheduler, place: Place) -> Listed {
         owner.untrack(place)
+    }
+
+    fn later(owner: &'static Scheduler, job: Job) {
+        if owner.is_closing() {
+            return job();
+        }
+        let site = std::panic::Location::caller();
+        let new = cell::Spawn { owner, site, home: None, extra: None };
+        let (task, join) = cell::spawn::<OnWorkers, _>(async { job() }, new);
+        drop(join);
+        schedule(owner, task, Cause::Spawn);
+    }
+
+    fn unhandled(owner: &'static Scheduler, error: &JoinError) {
+        owner.unhandled(error);
+    }
+}
+
+/// What is told of a task that panicked and whose handle is gone.
+#[derive(Clone)]
+pub(crate) struct OnUnhandled(pub(crate) Arc<dyn Fn(&JoinError) + Send + Sync>);
+
+impl std::fmt::Debug for OnUnhandled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnUnhandled")
     }
 }
 

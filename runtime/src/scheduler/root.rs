@@ -5,15 +5,17 @@
 //! thread takes one from a list of free seats for each `block_on`, also for one nested inside
 //! another (a shared one would eat the outer one's token).
 
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use super::Scheduler;
 use super::park::{NoDriver, Parker};
-use crate::task::cell::{self, AtomicRunnable, Closed, Listed, Place, Rooted};
+use super::{OnWorkers, Scheduler};
+use crate::error::JoinError;
+use crate::task::cell::{self, AtomicRunnable, Closed, Job, Listed, Place, Rooted};
 use crate::task::extra::Extra;
-use crate::task::{Runnable, Schedule};
+use crate::task::{Ending, Runnable, Schedule};
 
 /// Where a thread sits while it polls a task of its own.
 #[derive(Debug)]
@@ -48,6 +50,18 @@ impl Schedule for OnSeat {
     fn untrack(owner: &'static Seat, place: Place) -> Listed {
         let scheduler = *owner.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
         scheduler.expect("a tracked root has a scheduler").untrack(place)
+    }
+
+    fn later(owner: &'static Seat, job: Job) {
+        let scheduler = *owner.scheduler.lock().unwrap_or_else(PoisonError::into_inner);
+        match scheduler {
+            Some(scheduler) => OnWorkers::later(scheduler, job),
+            None => job(),
+        }
+    }
+
+    fn unhandled(_: &'static Seat, _: &JoinError) {
+        unreachable!("the panic of a root goes on to the caller of block_on")
     }
 }
 
@@ -99,19 +113,49 @@ pub(crate) fn block_on<F: Future>(
     future: F,
 ) -> Result<F::Output, Cancelled> {
     let seat = Taken::new(scheduler);
-    let mut future = pin!(future);
+    let mut future = pin!(Some(future));
     let spawn = cell::Spawn { owner: seat.0, site, home: None, extra };
     let mut task = cell::root::<OnSeat>(spawn);
     loop {
-        task = match task.run_with(|cx| future.as_mut().poll(cx)) {
-            Rooted::Ready(value) => return Ok(value),
-            Rooted::Cancelled => return Err(Cancelled),
-            Rooted::Completing(value) => {
-                while !seat.0.wait().complete_root() {}
-                return Ok(value);
+        let poll = |cx: &mut Context<'_>| {
+            let future = future.as_mut().as_pin_mut().expect("it has not ended");
+            // A panic of the future goes on to the caller, after its drop.
+            match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                Ok(polled) => polled.map(Ok),
+                Err(payload) => Poll::Ready(Err(payload)),
             }
+        };
+        task = match task.run_with(poll) {
             Rooted::Again(task) => task,
             Rooted::Parked => seat.0.wait(),
+            Rooted::Ready(value, task) => {
+                let ending = if value.is_ok() { Ending::Finished } else { Ending::Panicked };
+                end(&seat, task, ending, || future.set(None));
+                return Ok(value.unwrap_or_else(|payload| resume_unwind(payload)));
+            }
+            Rooted::Overruled(value, task) => {
+                end(&seat, task, Ending::Cancelled, || {
+                    future.set(None);
+                    drop(value);
+                });
+                return Err(Cancelled);
+            }
+            Rooted::Cancelled(task) => {
+                end(&seat, task, Ending::Cancelled, || future.set(None));
+                return Err(Cancelled);
+            }
         };
+    }
+}
+
+/// Drops what is left and waits until nothing holds the task's end back any more. A panic of that
+/// drop comes last.
+fn end(seat: &Taken, task: Runnable, ending: Ending, drop: impl FnOnce()) {
+    let mut dropped = Ok(());
+    if !task.end_root(ending, || dropped = catch_unwind(AssertUnwindSafe(drop))) {
+        while !seat.0.wait().complete_root() {}
+    }
+    if let Err(payload) = dropped {
+        resume_unwind(payload);
     }
 }

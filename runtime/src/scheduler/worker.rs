@@ -118,7 +118,7 @@ impl PollingNow {
     /// does not move.
     fn info(&self) -> Option<TaskInfo> {
         let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
-        Some(TaskInfo { id, name: None, spawned_at: self.site.load()? })
+        Some(TaskInfo::bare(id, self.site.load()?))
     }
 }
 

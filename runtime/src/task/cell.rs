@@ -46,12 +46,10 @@ use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
-use super::extra::{self, Extra, Publish, Verdict};
-use super::polling::Polling;
-use super::state::{Begin, Complete, Park, State, Wake};
+use super::extra::Extra;
+use super::polling::{self, Polling, Waits};
+use super::state::{State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
-#[cfg(filch_loom)]
-use crate::primitive::seeded;
 use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
 
 /// Where a task stands in its runtime's lists of live tasks.
@@ -84,7 +82,17 @@ pub(crate) trait Schedule: 'static {
 
     /// The task in this place is about to be published: hand its entry back.
     fn untrack(owner: &'static Self::Owner, place: Place) -> Listed;
+
+    /// Runs a job soon, where tasks of this kind run; here and now if there is no such place any
+    /// more.
+    fn later(owner: &'static Self::Owner, job: Job);
+
+    /// A task has panicked, and nobody will ever ask for its result.
+    fn unhandled(owner: &'static Self::Owner, error: &JoinError);
 }
+
+/// Something to be called once.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Links and list places: touched by the owner of `ACTIVE` only (rule 2).
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +112,7 @@ pub(crate) struct Header {
     site: &'static Location<'static>,
     extra: AtomicPtr<Extra>,
     id: Id,
-    link: UnsafeCell<Option<NonNull<Header>>>,
+    link: Link,
     standing: UnsafeCell<Standing>,
     /// A witness without bytes. Who may look at the header because of a counted reference says so
     /// with a read, and [`Cell::dealloc`] says that nobody can any more with a write: so the
@@ -154,6 +162,8 @@ struct VTable {
     poll: unsafe fn(NonNull<Header>) -> Polled,
     /// Drops the future and stores `Err` with the error, or with the panic of that drop.
     cancel: unsafe fn(NonNull<Header>, JoinError) -> Ending,
+    /// Drops the output and stores `Err` with the error, or with the panic of that drop.
+    overrule: unsafe fn(NonNull<Header>, JoinError) -> Ending,
     drop_output: unsafe fn(NonNull<Header>),
     /// Moves the output to where the second pointer says.
     take_output: unsafe fn(NonNull<Header>, *mut ()),
@@ -161,6 +171,7 @@ struct VTable {
     schedule: unsafe fn(NonNull<Header>),
     track: unsafe fn(NonNull<Header>) -> Result<Place, Closed>,
     untrack: unsafe fn(NonNull<Header>, Place) -> Listed,
+    later: unsafe fn(NonNull<Header>, Job),
 }
 
 /// How a task ended.
@@ -197,7 +208,9 @@ pub(crate) fn spawn<S: Schedule, F>(future: F, new: Spawn<S::Owner>) -> (Runnabl
 where
     F: Future,
 {
-    let head = allocate::<S, F>(State::spawned(), new, future);
+    let watched = new.extra.as_ref().is_some_and(|extra| extra.is_watched());
+    let state = if watched { State::spawned_watched() } else { State::spawned() };
+    let head = allocate::<S, F>(state, new, future);
     // SAFETY: the task is new, and the output is that of its future.
     (Runnable(head), unsafe { Join::new(head) })
 }
@@ -223,7 +236,7 @@ fn allocate<S: Schedule, F: Future>(
             site: new.site,
             extra: AtomicPtr::new(new.extra.map_or(ptr::null_mut(), Box::into_raw)),
             id: Id::next(),
-            link: UnsafeCell::new(None),
+            link: Link::new(),
             standing: UnsafeCell::new(Standing {
                 slot: Place::NONE.slot,
                 list: Place::NONE.list,
@@ -247,12 +260,14 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     const VTABLE: &'static VTable = &VTable {
         poll: Self::poll,
         cancel: Self::cancel,
+        overrule: Self::overrule,
         drop_output: Self::drop_output,
         take_output: Self::take_output,
         dealloc: Self::dealloc,
         schedule: Self::schedule,
         track: Self::track,
         untrack: Self::untrack,
+        later: Self::later,
     };
 
     /// # Safety
@@ -329,13 +344,42 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     }
 
     /// # Safety
+    /// As `drop_output`.
+    unsafe fn overrule(header: NonNull<Header>, error: JoinError) -> Ending {
+        // SAFETY: rule 7.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: promised by the caller.
+            cell.stage.with_mut(|stage| unsafe { ManuallyDrop::drop(&mut (*stage).output) });
+        }));
+        let (output, ending) = match dropped {
+            Ok(()) => (Err(error), Ending::Cancelled),
+            Err(payload) => {
+                (Err(JoinError::panicked(payload, cell.head.header.label())), Ending::Panicked)
+            }
+        };
+        // SAFETY: the stage is the caller's, and nothing in it is alive now.
+        cell.stage.with_mut(|stage| unsafe {
+            stage.write(Stage { output: ManuallyDrop::new(output) });
+        });
+        ending
+    }
+
+    /// # Safety
     /// Rule 7; the output is alive and the caller's (rule 2).
     unsafe fn drop_output(header: NonNull<Header>) {
         // SAFETY: rule 7.
         let cell = unsafe { header.cast::<Self>().as_ref() };
         contained(|| {
             // SAFETY: promised by the caller.
-            cell.stage.with_mut(|stage| unsafe { ManuallyDrop::drop(&mut (*stage).output) });
+            cell.stage.with_mut(|stage| unsafe {
+                if let Err(error) = &*(*stage).output {
+                    if error.is_panic() {
+                        S::unhandled(header.as_ref().owner.cast::<S::Owner>().as_ref(), error);
+                    }
+                }
+                ManuallyDrop::drop(&mut (*stage).output);
+            });
         });
     }
 
@@ -361,7 +405,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             // From here on all of it is this thread's alone.
             let Cell { head, stage, .. } = cell.as_ref();
             head.header.alive.with_mut(|_| ());
-            head.header.link.with_mut(|_| ());
+            head.header.link.retire();
             head.header.standing.with_mut(|_| ());
             head.joiner.with_mut(|_| ());
             stage.with_mut(|_| ());
@@ -401,6 +445,19 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
         S::untrack(owner, place)
     }
+
+    /// # Safety
+    /// Rule 7.
+    unsafe fn later(header: NonNull<Header>, job: Job) {
+        // SAFETY: rule 7.
+        S::later(unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() }, job);
+    }
+}
+
+/// Runs a job soon, where this task runs or ran.
+pub(crate) fn later(task: &TaskRef, job: Job) {
+    // SAFETY: rule 7; we are lent a reference.
+    unsafe { (task.header().vtable.later)(task.0, job) }
 }
 
 /// Runs something user-written. Its panic ends here: it has nobody to go to.
@@ -471,6 +528,11 @@ impl Header {
         self.extra().and_then(Extra::ending).unwrap_or(Ending::Finished)
     }
 
+    /// What it waits for, while it is idle.
+    pub(crate) fn waits(&self) -> Waits {
+        self.link.waits()
+    }
+
     /// What errors say about the task.
     pub(crate) fn label(&self) -> Label {
         Label { id: self.id, name: self.extra().and_then(Extra::name), site: self.site }
@@ -483,6 +545,18 @@ impl fmt::Debug for Header {
     }
 }
 
+/// The task that this thread is polling.
+pub(crate) fn current() -> Option<TaskRef> {
+    // SAFETY: rule 1: a frame stands for a task that is being polled or dropped here, so it is
+    // incomplete as long as the frame is there, which is longer than this call.
+    polling::current_task().map(|task| unsafe { TaskRef::new(task) })
+}
+
+/// Is it this task that the thread is polling?
+pub(crate) fn is_current(task: &TaskRef) -> bool {
+    polling::current_task() == Some(task.0)
+}
+
 /// Wakes by reference: the one way from a waker to a queue.
 ///
 /// # Safety
@@ -490,7 +564,7 @@ impl fmt::Debug for Header {
 pub(crate) unsafe fn wake(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive.
     let header = unsafe { task.as_ref() };
-    if Polling::note_wake(header) {
+    if Polling::note_wake(task) {
         // The task woke itself during its own poll: the frame remembers it, no write needed.
         return;
     }
@@ -552,7 +626,7 @@ impl fmt::Debug for Runnable {
 impl Drop for Runnable {
     fn drop(&mut self) {
         // SAFETY: we own `ACTIVE` and give it up here.
-        let _ = unsafe { abandon(self.0) };
+        let _ = unsafe { run::abandon(self.0) };
     }
 }
 
@@ -578,249 +652,6 @@ impl Runnable {
 
     fn into_raw(self) -> NonNull<Header> {
         ManuallyDrop::new(self).0
-    }
-
-    /// Polls the task once and does what follows from it.
-    pub(crate) fn run(self) -> Ran {
-        let task = self.into_raw();
-        // SAFETY: we own `ACTIVE` until one of the transitions below gives it away, and after
-        // each of those nothing is touched.
-        unsafe { run(task) }
-    }
-
-    /// Ends the task instead of polling it: its runtime is shutting down.
-    pub(crate) fn abandon(self) -> Ran {
-        // SAFETY: we own `ACTIVE` and give it up.
-        unsafe { abandon(self.into_raw()) }
-    }
-
-    /// Ends the task with an error, unpolled.
-    pub(crate) fn fail(self, error: impl FnOnce(Label) -> JoinError) {
-        let error = error(self.header().label());
-        // SAFETY: we own `ACTIVE` and give it up.
-        unsafe {
-            let task = self.into_raw();
-            let ending = cancel(task, error);
-            let _ = publish_now(task, ending, true);
-        }
-    }
-
-    /// Tries again to complete a root; `false`: it still is held back, and waits.
-    pub(crate) fn complete_root(self) -> bool {
-        let _ = self.header().state.begin();
-        // SAFETY: we own `ACTIVE`; a root has no output in its cell.
-        unsafe { !matches!(publish(self.into_raw(), Ending::Finished, false), Ran::Parked) }
-    }
-
-    /// Polls a root: its future is the caller's. See [`Rooted`].
-    pub(crate) fn run_with<T>(self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Rooted<T> {
-        match self.header().state.begin() {
-            Begin::Poll => {}
-            Begin::Cancelled | Begin::Publish => return Rooted::Cancelled,
-        }
-        let frame = Polling::enter(self.header());
-        let waker = waker::borrowed(self.0);
-        // A panic goes on to the caller of `block_on`; `self`, dropped, then ends the task.
-        let polled = poll(&mut Context::from_waker(&waker));
-        let woken = frame.leave();
-        if let Poll::Ready(value) = polled {
-            // SAFETY: we own `ACTIVE`. A root has no handle, so no output is needed.
-            return match unsafe { publish(self.into_raw(), Ending::Finished, false) } {
-                Ran::Parked => Rooted::Completing(value),
-                Ran::Again(_) | Ran::Ended(_) => Rooted::Ready(value),
-            };
-        }
-        // SAFETY: we own `ACTIVE`. (A closed list is no reason to end a root: its runtime
-        // cannot go away while `block_on` borrows it.)
-        let _ = unsafe { enlist(self.0) };
-        if woken {
-            return Rooted::Again(self);
-        }
-        match self.header().state.park() {
-            Park::Parked => {
-                std::mem::forget(self);
-                Rooted::Parked
-            }
-            Park::Notified => Rooted::Again(self),
-            Park::Cancelled => Rooted::Cancelled,
-        }
-    }
-}
-
-/// How a poll of a root ended. When it is ready or cancelled the root is complete.
-#[derive(Debug)]
-pub(crate) enum Rooted<T> {
-    Ready(T),
-    /// Something still holds its completion back: [`Runnable::complete_root`] when it is woken.
-    Completing(T),
-    Parked,
-    Again(Runnable),
-    Cancelled,
-}
-
-/// # Safety
-/// The caller owns `ACTIVE` and gives it away.
-unsafe fn run(task: NonNull<Header>) -> Ran {
-    // SAFETY: rule 1; not used after `ACTIVE` is given away.
-    let header = unsafe { task.as_ref() };
-    // SAFETY: (of the vtable calls) rule 7, and we own `ACTIVE`.
-    unsafe {
-        match header.state.begin() {
-            Begin::Poll => {}
-            Begin::Cancelled => match extra::after_pending(header) {
-                Verdict::Drop => {
-                    let ending = cancel(task, extra::cancelled(header));
-                    return publish(task, ending, true);
-                }
-                Verdict::GoOn => {}
-            },
-            Begin::Publish => return publish(task, header.held_ending(), true),
-        }
-        let frame = Polling::enter(header);
-        let polled = (header.vtable.poll)(task);
-        let woken = frame.leave();
-        match polled {
-            Polled::Finished => return publish(task, Ending::Finished, true),
-            Polled::Panicked => return publish(task, Ending::Panicked, true),
-            Polled::Pending => {}
-        }
-        if let Err(Closed) = enlist(task) {
-            let ending = cancel(task, JoinError::shut_down(header.label()));
-            return publish_now(task, ending, true);
-        }
-        if woken && !header.state.is_cancelled() {
-            return Ran::Again(Runnable(task));
-        }
-        match header.state.park() {
-            Park::Parked => Ran::Parked,
-            Park::Notified => Ran::Again(Runnable(task)),
-            Park::Cancelled => match extra::after_pending(header) {
-                Verdict::Drop => {
-                    let ending = cancel(task, extra::cancelled(header));
-                    publish(task, ending, true)
-                }
-                Verdict::GoOn => Ran::Again(Runnable(task)),
-            },
-        }
-    }
-}
-
-/// Enters a task into a list of live tasks after its first poll.
-///
-/// # Safety
-/// The caller owns `ACTIVE`.
-unsafe fn enlist(task: NonNull<Header>) -> Result<(), Closed> {
-    // SAFETY: rules 1, 2 and 7.
-    unsafe {
-        let header = task.as_ref();
-        if header.standing.with(|s| (*s).slot) == Place::NONE.slot {
-            let place = (header.vtable.track)(task)?;
-            header.standing.with_mut(|s| {
-                (*s).slot = place.slot;
-                (*s).list = place.list;
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Drops the future instead of polling it, and stores the error.
-///
-/// # Safety
-/// The caller owns `ACTIVE`; the future is alive.
-unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ending {
-    // SAFETY: rules 1, 2 and 7. The frame tells whatever the drop calls which task this is.
-    unsafe {
-        let header = task.as_ref();
-        let frame = Polling::enter(header);
-        let ending = (header.vtable.cancel)(task, error);
-        frame.leave();
-        ending
-    }
-}
-
-/// A `Runnable` was dropped instead of run: its runtime is gone.
-///
-/// # Safety
-/// The caller owns `ACTIVE` and gives it away.
-unsafe fn abandon(task: NonNull<Header>) -> Ran {
-    // SAFETY: rules 1, 2 and 7.
-    unsafe {
-        let header = task.as_ref();
-        match header.state.begin() {
-            Begin::Publish => publish_now(task, header.held_ending(), true),
-            Begin::Poll | Begin::Cancelled => {
-                let ending = cancel(task, JoinError::shut_down(header.label()));
-                publish_now(task, ending, true)
-            }
-        }
-    }
-}
-
-/// The future is gone and the output stored: tell the world.
-///
-/// # Safety
-/// The caller owns `ACTIVE` and gives it away.
-unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ran {
-    // SAFETY: rule 1: the task is incomplete, and ours.
-    let header = unsafe { task.as_ref() };
-    while header.extra().is_some_and(|extra| extra::before_publish(extra, ending) == Publish::Held)
-    {
-        // Somebody must know of it while it waits. In a runtime that shuts down nobody will: what
-        // holds it is being dropped as well, and it ends now.
-        // SAFETY: we own `ACTIVE`.
-        if unsafe { enlist(task) }.is_err() {
-            break;
-        }
-        if header.state.park_completing() {
-            return Ran::Parked;
-        }
-    }
-    // SAFETY: as this function's.
-    unsafe { publish_now(task, ending, has_output) }
-}
-
-/// As [`publish`], whatever holds it back: the runtime is shutting down, and everything that could
-/// hold is being dropped as well.
-///
-/// # Safety
-/// As [`publish`].
-unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
-    // SAFETY: rule 1, until `complete` says `Done`.
-    let header = unsafe { task.as_ref() };
-    // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
-    unsafe {
-        let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
-        if place != Place::NONE {
-            let entry = (header.vtable.untrack)(task, place);
-            // What makes `Listed::task` sound: nobody publishes a task that a list still shows.
-            assert!(entry.0 == task, "a list of live tasks gave back another task");
-            std::mem::forget(entry);
-        }
-        loop {
-            match header.state.complete(has_output) {
-                Complete::DropOutput => {
-                    (header.vtable.drop_output)(task);
-                    has_output = false;
-                }
-                Complete::Done { last } => {
-                    if last {
-                        free(task);
-                    }
-                    return Ran::Ended(ending);
-                }
-                Complete::WakeJoiner => {
-                    let own = TaskRef(task);
-                    #[cfg(filch_loom)] // A twin drops it too early.
-                    let own = Some(own).filter(|_| !seeded("drop-before-wake"));
-                    let head = task.cast::<Head>().as_ref();
-                    let joiner = head.joiner.with_mut(|joiner| (*joiner).take());
-                    contained(|| joiner.into_iter().for_each(Waker::wake));
-                    drop(own);
-                    return Ran::Ended(ending);
-                }
-            }
-        }
     }
 }
 
@@ -850,7 +681,16 @@ impl TaskRef {
     /// After a request has been written into the task's `Extra`: marks it and, if the task is
     /// idle, schedules it. `false` if it has ended.
     pub(crate) fn request(&self) -> bool {
-        match self.header().state.request() {
+        self.requested(self.header().state.request())
+    }
+
+    /// Its runtime shuts down: the task is asked to end, with no reason written anywhere.
+    pub(crate) fn shut(&self) -> bool {
+        self.requested(self.header().state.request_shut())
+    }
+
+    fn requested(&self, decision: Option<Wake>) -> bool {
+        match decision {
             None => false,
             Some(Wake::Nothing) => true,
             Some(Wake::Schedule) => {
@@ -921,5 +761,9 @@ impl fmt::Debug for Listed {
 mod join;
 pub(crate) use join::Join;
 
+mod run;
+pub(crate) use run::Rooted;
+
 mod links;
+use links::Link;
 pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Stack};

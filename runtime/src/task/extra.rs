@@ -1,4 +1,4 @@
-//! What few tasks have: a name, a request to end, something that holds back their completion.
+//! What few tasks have: a name, a request to end, watchers, something that holds back their completion.
 //!
 //! An ordinary task has none of it: one null pointer in its header. The rest of the runtime
 //! meets these fields in three hooks, and nothing else above the task reaches in:
@@ -8,31 +8,60 @@
 //! | [`on_request`]     | somebody asks the task to end                             | the requester |
 //! | [`after_pending`]  | a request waits, before a poll or before parking          | the owner     |
 //! | [`before_publish`] | the future is gone and the output stored                  | the owner     |
+//!
+//! (And once more after the end: [`tell`] runs the watchers.)
 
 use std::borrow::Cow;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::cell::{Ending, Header, TaskRef};
+use super::Id;
+use super::cell::{self, Ending, Header, TaskRef, contained};
+use super::tree::{NodeId, Tree, When};
 use crate::error::JoinError;
-use crate::primitive::{AtomicUsize, Mutex, Ordering};
+#[cfg(filch_loom)]
+use crate::primitive::seeded;
+use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// The rare fields of a task.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     name: Option<Arc<str>>,
-    request: Mutex<Option<Request>>,
+    /// The task whose group (or `gather`) this one belongs to.
+    parent: Option<Id>,
+    /// Who gets a request to end.
+    tree: Mutex<Tree>,
+    /// The task has failed in a way that its output cannot say: drop it, this is why.
+    failure: Mutex<Option<JoinError>>,
+    watchers: Mutex<Watchers>,
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
     /// How the task ended, while that is held back.
     ending: Mutex<Option<Ending>>,
 }
 
-/// The first request to end: later ones do not replace it.
+/// A request to end: later ones do not replace the first one.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) reason: Option<Cow<'static, str>>,
     pub(crate) place: &'static Location<'static>,
+}
+
+impl Request {
+    /// Without a reason, from whoever calls.
+    #[track_caller]
+    pub(crate) fn here() -> Request {
+        Request { reason: None, place: Location::caller() }
+    }
+}
+
+/// How much a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// Catches and shields in the task are respected.
+    Cancel,
+    /// Everything is dropped at the next suspension.
+    Abort,
 }
 
 /// What the owner of a cancelled task does.
@@ -41,8 +70,7 @@ pub(crate) struct Request {
 pub(crate) enum Verdict {
     /// Drop the future now.
     Drop,
-    /// Poll on: the request was delivered to something inside the future.
-    #[allow(dead_code, reason = "cancellation that can be caught will answer this")]
+    /// Go on: the request was delivered to something inside the future, or waits for it.
     GoOn,
 }
 
@@ -59,6 +87,21 @@ impl Extra {
         Box::new(Extra { name: Some(name.into()), ..Extra::default() })
     }
 
+    /// Watched from the start.
+    pub(crate) fn watch_from_start(
+        self: &mut Box<Extra>,
+        parent: Option<Id>,
+        watch: Arc<dyn Watch>,
+        key: usize,
+    ) {
+        self.parent = parent;
+        let _ = self.watchers.lock().add(watch, key);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watchers.lock().first.is_some()
+    }
+
     pub(crate) fn ending(&self) -> Option<Ending> {
         *self.ending.lock()
     }
@@ -66,28 +109,101 @@ impl Extra {
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.name.clone()
     }
+
+    pub(crate) fn parent(&self) -> Option<Id> {
+        self.parent
+    }
+
+    /// Whoever changes something in it that matters lets the owner know with
+    /// [`TaskRef::request`], after the lock.
+    pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock()
+    }
 }
 
+// ── requests ──────────────────────────────────────────────────────────────────────────────────
+
 /// Asks a task to end. `false` if it has ended already.
-pub(crate) fn on_request(task: &TaskRef, request: Request) -> bool {
-    let extra = task.header().extra_or_new();
-    extra.request.lock().get_or_insert(request);
+pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool {
+    if task.header().state().is_complete() {
+        return false;
+    }
+    let mut tree = task.header().extra_or_new().tree();
+    match force {
+        Force::Cancel => tree.raise(NodeId::ROOT, request),
+        Force::Abort => tree.raise_hard(request),
+    }
+    drop(tree);
     task.request()
 }
 
 /// A request waits: is the future to be dropped?
-pub(crate) fn after_pending(_task: &Header) -> Verdict {
-    Verdict::Drop
+pub(crate) fn after_pending(task: &Header, when: When) -> Verdict {
+    if task.state().is_shut() {
+        let mut tree = task.extra_or_new().tree();
+        if tree.count(NodeId::ROOT) == 0 {
+            tree.raise(NodeId::ROOT, shut_down());
+        }
+    }
+    let Some(extra) = task.extra() else { return Verdict::Drop };
+    if extra.failure.lock().is_some() {
+        return Verdict::Drop;
+    }
+    let delivery = extra.tree().deliver(when);
+    if delivery.drop {
+        return Verdict::Drop;
+    }
+    for waker in delivery.wakers {
+        contained(|| waker.wake());
+    }
+    if delivery.look_again {
+        let _ = task.state().request();
+    }
+    Verdict::GoOn
 }
 
-/// The error of a task whose future was dropped by request. (A runtime that shuts down asks
-/// without leaving a reason in each task.)
+/// What stands for the request of a runtime that shuts down.
+fn shut_down() -> Request {
+    Request { reason: Some(Cow::Borrowed(SHUT_DOWN)), place: Location::caller() }
+}
+
+pub(crate) const SHUT_DOWN: &str = "the runtime was shut down";
+
+/// The error of a task whose future was dropped by request.
 pub(crate) fn cancelled(task: &Header) -> JoinError {
-    match task.extra().and_then(|extra| extra.request.lock().clone()) {
-        Some(request) => JoinError::cancelled(task.label(), request),
-        None => JoinError::shut_down(task.label()),
+    let Some(extra) = task.extra() else { return JoinError::shut_down(task.label()) };
+    if let Some(failure) = extra.failure.lock().take() {
+        return failure;
+    }
+    let request = extra.tree().first(NodeId::ROOT).cloned();
+    match request {
+        Some(request)
+            if !task.state().is_shut() || request.reason.as_deref() != Some(SHUT_DOWN) =>
+        {
+            JoinError::cancelled(task.label(), request)
+        }
+        _ => JoinError::shut_down(task.label()),
     }
 }
+
+/// The future has ended with an output; but if a token of a request to the task lives, that output
+/// was cut short by it (the token may be in there), and the task counts as cancelled.
+pub(crate) fn overruled(task: &Header) -> Option<JoinError> {
+    let extra = task.extra()?;
+    let ridden = extra.tree().is_ridden(NodeId::ROOT);
+    ridden.then(|| cancelled(task))
+}
+
+/// For futures that cannot express in their output how they ended: the current task is dropped
+/// when this poll returns Pending, and this is its error.
+pub(crate) fn fail_current(error: impl FnOnce(crate::error::Label) -> JoinError) {
+    let task = cell::current().expect("only a task can fail");
+    let error = error(task.header().label());
+    *task.header().extra_or_new().failure.lock() = Some(error);
+    task.request();
+}
+
+// ── the end ───────────────────────────────────────────────────────────────────────────────────
 
 /// May the completion be published?
 pub(crate) fn before_publish(extra: &Extra, ending: Ending) -> Publish {
@@ -111,7 +227,6 @@ pub(crate) struct Hold {
 impl Hold {
     /// Must be called while the task is polled (or before it is), by the task's owner: later the
     /// output may be published already.
-    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "groups will hold"))]
     pub(crate) fn new(task: TaskRef) -> Hold {
         // Relaxed: the owner itself looks at the count later.
         task.header().extra_or_new().holds.fetch_add(1, Ordering::Relaxed);
@@ -129,5 +244,117 @@ impl Drop for Hold {
         if extra.holds.fetch_sub(1, Ordering::Release) == 1 {
             self.task.wake();
         }
+    }
+}
+
+/// Somebody who wants to know when a task has ended.
+pub(crate) trait Watch: Send + Sync {
+    /// Called once, after the end is visible to everybody, by the thread that ended the task (or,
+    /// if the task had ended before, never: see [`Watched`]). `key` is what it was added with.
+    fn ended(&self, task: &TaskRef, key: usize, ending: Ending);
+}
+
+/// Those who watch a task. Mostly there is one.
+#[derive(Default)]
+struct Watchers {
+    first: Option<Watcher>,
+    more: Vec<Watcher>,
+    next: u64,
+}
+
+struct Watcher {
+    id: WatchId,
+    key: usize,
+    watch: Arc<dyn Watch>,
+}
+
+/// Finds a watcher again, among those of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct WatchId(u64);
+
+/// What became of an attempt to watch.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Watched {
+    /// [`Watch::ended`] will be called.
+    Waiting(WatchId),
+    /// The task has ended, and nobody will be called.
+    Ended,
+}
+
+impl Watchers {
+    fn add(&mut self, watch: Arc<dyn Watch>, key: usize) -> WatchId {
+        let id = WatchId(self.next);
+        self.next += 1;
+        let watcher = Watcher { id, key, watch };
+        if self.first.is_none() {
+            self.first = Some(watcher);
+        } else {
+            self.more.push(watcher);
+        }
+        id
+    }
+
+    fn remove(&mut self, id: WatchId) -> Option<Watcher> {
+        if self.first.as_ref().is_some_and(|watcher| watcher.id == id) {
+            let first = self.first.take();
+            if !self.more.is_empty() {
+                self.first = Some(self.more.remove(0));
+            }
+            return first;
+        }
+        let index = self.more.iter().position(|watcher| watcher.id == id)?;
+        Some(self.more.remove(index))
+    }
+}
+
+/// Adds a watcher.
+///
+/// The race with the end: the watcher is put into its place, then `WATCHED` is set, in one step
+/// that fails if the task is complete. The completer learns of the bit in the very step that
+/// completes, and looks into the place only after that. So either it finds the watcher, or the
+/// step fails here, and then whoever takes the watcher out of its place first deals with it.
+pub(crate) fn watch(task: &TaskRef, watch: Arc<dyn Watch>, key: usize) -> Watched {
+    let extra = task.header().extra_or_new();
+    let id = extra.watchers.lock().add(watch, key);
+    #[cfg(filch_loom)] // A twin relies on having looked before.
+    let watched = if seeded("watch-without-looking") {
+        let _ = task.header().state().watch();
+        true
+    } else {
+        task.header().state().watch()
+    };
+    #[cfg(not(filch_loom))]
+    let watched = task.header().state().watch();
+    if !watched && unwatch(task, id) {
+        return Watched::Ended;
+    }
+    Watched::Waiting(id)
+}
+
+/// Takes a watcher back. `false`: it was called, or is about to be.
+pub(crate) fn unwatch(task: &TaskRef, id: WatchId) -> bool {
+    let watcher = match task.header().extra() {
+        Some(extra) => extra.watchers.lock().remove(id),
+        None => None,
+    };
+    watcher.is_some()
+}
+
+/// The task is complete: tells those who watch it.
+pub(crate) fn tell(task: &TaskRef, ending: Ending) {
+    let Some(extra) = task.header().extra() else { return };
+    let mut watchers = extra.watchers.lock();
+    let (first, more) = (watchers.first.take(), std::mem::take(&mut watchers.more));
+    drop(watchers);
+    for Watcher { key, watch, .. } in first.into_iter().chain(more) {
+        contained(|| watch.ended(task, key, ending));
+        contained(|| drop(watch));
+    }
+}
+
+impl std::fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watchers")
     }
 }

@@ -5,6 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::cell::Header;
+use super::extra::Extra;
+use super::polling::Waits;
 use super::{Id, Label};
 
 /// A task as others see it: who it is and where it comes from.
@@ -17,12 +19,41 @@ pub struct TaskInfo {
     pub name: Option<Arc<str>>,
     /// Where it was spawned.
     pub spawned_at: &'static Location<'static>,
+    /// Where it waits, if it waits for a future of this runtime: a sleep, a group, …
+    pub waits_at: Option<&'static Location<'static>>,
+    /// The task whose handle it awaits.
+    pub waits_for: Option<Id>,
+    /// The task whose group (or `gather`) it belongs to, and which therefore waits for it.
+    pub parent: Option<Id>,
+    /// It was asked to end, and this is where the shield or token was made that holds that up.
+    pub held_by: Option<&'static Location<'static>>,
 }
 
 impl TaskInfo {
     pub(crate) fn of(task: &Header) -> TaskInfo {
         let Label { id, name, site } = task.label();
-        TaskInfo { id, name, spawned_at: site }
+        let (waits_at, waits_for) = match task.waits() {
+            Waits::Unknown => (None, None),
+            Waits::At(site) => (Some(site), None),
+            Waits::For(id) => (None, Some(id)),
+        };
+        let extra = task.extra();
+        let parent = extra.and_then(Extra::parent);
+        let held_by = extra.and_then(|extra| extra.tree().held_by());
+        TaskInfo { id, name, spawned_at: site, waits_at, waits_for, parent, held_by }
+    }
+
+    /// Only what can be known of a task that is being polled.
+    pub(crate) fn bare(id: Id, site: &'static Location<'static>) -> TaskInfo {
+        TaskInfo {
+            id,
+            name: None,
+            spawned_at: site,
+            waits_at: None,
+            waits_for: None,
+            parent: None,
+            held_by: None,
+        }
     }
 }
 

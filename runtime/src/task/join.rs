@@ -1,5 +1,6 @@
 //! The handle of a spawned task.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -9,8 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::cell::Join;
-use super::extra::{self, Request};
-use super::{Id, JoinError};
+use super::polling::{self, Waits};
+use super::{Id, JoinError, Task};
 
 /// The result of a spawned task, to be awaited.
 ///
@@ -100,11 +101,50 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn abort(&self) -> bool {
-        if self.is_finished() {
-            return false;
-        }
-        let request = Request { reason: None, place: Location::caller() };
-        extra::on_request(&self.join.task(), request)
+        self.task().abort()
+    }
+
+    /// The task, without the type of its output: it can be cloned, kept and cancelled.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::spawn(async { filch::task::current().unwrap().id() });
+    ///     let task = handle.task();
+    ///     assert_eq!(handle.await.unwrap(), task.id());
+    ///     assert!(task.is_finished());
+    /// });
+    /// ```
+    pub fn task(&self) -> Task {
+        Task::new(self.join.task())
+    }
+
+    /// Asks the task to end; `false` if it has ended. See [`Task::cancel`].
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::spawn(std::future::pending::<()>());
+    ///     assert!(handle.cancel());
+    ///     assert!(handle.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self) -> bool {
+        self.task().cancel()
+    }
+
+    /// As [`cancel`](JoinHandle::cancel), with a reason that the [`JoinError`] shows.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let handle = filch::spawn(std::future::pending::<()>());
+    ///     handle.cancel_with("nobody wants it any more");
+    ///     let error = handle.await.unwrap_err();
+    ///     assert_eq!(error.reason(), Some("nobody wants it any more"));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn cancel_with(&self, reason: impl Into<Cow<'static, str>>) -> bool {
+        self.task().cancel_with(reason)
     }
 
     /// The result if the task has ended, without waiting.
@@ -149,7 +189,7 @@ impl<T> JoinHandle<T> {
         limit: impl Into<Option<Duration>>,
     ) -> Option<Result<T, JoinError>> {
         assert!(
-            !super::polling::must_not_block(),
+            !polling::must_not_block(),
             "join_timeout was called inside a task, where it would block the runtime; \
              use `handle.await`, or `filch::timeout(limit, &mut handle).await`"
         );
@@ -193,7 +233,11 @@ impl<T> Future for JoinHandle<T> {
     ///
     /// If polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.join.poll(cx)
+        let polled = self.join.poll(cx);
+        if polled.is_pending() {
+            polling::waits(Waits::For(self.id()));
+        }
+        polled
     }
 }
 

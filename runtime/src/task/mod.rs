@@ -14,10 +14,11 @@
 //!
 //! One idea a file: `state` is the word that all of them race on, `cell` the memory and the
 //! rules of who may touch it, `polling` the stack of running polls, `waker` the seam to the
-//! rest of the world, `extra` what few tasks need, `pool` where cells come from, `join` the
-//! handle. What runs tasks is not in here: a `cell::Schedule` says where a woken task goes.
+//! rest of the world, `extra` what few tasks need, `tree` who inside a task gets a request to
+//! end, `pool` where cells come from, `join` the handle, `erased` the same without a type. What runs tasks is not in here: a `cell::Schedule` says where a woken task goes.
 
 pub(crate) mod cell;
+mod erased;
 pub(crate) mod extra;
 mod id;
 mod info;
@@ -25,9 +26,11 @@ mod join;
 pub(crate) mod polling;
 pub(crate) mod pool;
 pub(crate) mod state;
+pub(crate) mod tree;
 mod waker;
 
 pub(crate) use self::cell::{Ending, Ran, Runnable, Schedule, TaskRef};
+pub use self::erased::{CallbackId, Task, current};
 pub use self::id::Id;
 pub use self::info::TaskInfo;
 pub use self::join::JoinHandle;

@@ -1,62 +1,173 @@
-//! Which task this thread is polling.
+//! Which task this thread is polling, and what that poll has said so far.
 //!
-//! A frame stands on the stack of each poll. It answers two questions: which task is current,
-//! and did that task wake itself? Such a wake-up needs no write to the state word: the poll will
-//! return to the very thread that noted it. Polls nest (a `block_on` inside a blocking job, an
-//! eager start), so a frame keeps the one it covers; dropping it, also by a panic, brings that
-//! one back.
+//! A frame stands on the stack of each poll. It answers: which task is current? Did that task wake
+//! itself? (Such a wake-up needs no write to the state word: the poll will return to the very
+//! thread that noted it.) Which node of the task's [tree](super::tree) is being polled? And what
+//! does the task wait for? Polls nest (a `block_on` inside a blocking job, an eager start), so a
+//! frame keeps the one it covers; dropping it, also by a panic, brings that one back.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ptr;
+use std::panic::Location;
+use std::ptr::NonNull;
 
+use super::Id;
 use super::cell::Header;
+use super::tree::NodeId;
 use crate::primitive::tls;
+use crate::primitive::unmodelled::{AtomicU64, Ordering};
 
-tls! { static CURRENT: Cell<Frame> = Cell::new(Frame::NONE) }
+tls! { static CURRENT: Current = Current::NOTHING }
 
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    /// Only compared, never followed.
-    task: *const Header,
-    woken: bool,
+/// Each in a cell of its own: a poll touches one or two of them.
+struct Current {
+    task: Cell<Option<NonNull<Header>>>,
+    woken: Cell<bool>,
+    node: Cell<NodeId>,
+    waits: Cell<Waits>,
 }
 
-impl Frame {
-    const NONE: Frame = Frame { task: ptr::null(), woken: false };
+impl Current {
+    #[allow(clippy::declare_interior_mutable_const, reason = "the start value of a thread-local")]
+    const NOTHING: Current = Current {
+        task: Cell::new(None),
+        woken: Cell::new(false),
+        node: Cell::new(NodeId::ROOT),
+        waits: Cell::new(Waits::Unknown),
+    };
+}
+
+/// What a suspended task waits for, as far as the runtime's own futures told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Something foreign: a channel, a lock.
+    Unknown,
+    /// A future of the runtime that was made here.
+    At(&'static Location<'static>),
+    /// The end of another task.
+    For(Id),
 }
 
 /// The guard of a frame. It borrows the task it stands for, and stays on its thread.
 #[derive(Debug)]
 pub(crate) struct Polling<'a> {
-    outer: Frame,
-    task: PhantomData<&'a Header>,
-    on_this_thread: PhantomData<*const ()>,
+    task: Option<NonNull<Header>>,
+    woken: bool,
+    node: NodeId,
+    waits: Waits,
+    header: PhantomData<&'a Header>,
+}
+
+/// What a frame has noted.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) woken: bool,
+    pub(crate) waits: Waits,
 }
 
 impl<'a> Polling<'a> {
-    pub(crate) fn enter(task: &'a Header) -> Polling<'a> {
-        let outer = CURRENT.with(|current| current.replace(Frame { task, woken: false }));
-        Polling { outer, task: PhantomData, on_this_thread: PhantomData }
+    /// `header` is where `task` points to: while the guard lives, the task can be found by
+    /// [`current`](super::cell::current).
+    pub(crate) fn enter(_header: &'a Header, task: NonNull<Header>) -> Polling<'a> {
+        CURRENT.with(|current| Polling {
+            task: current.task.replace(Some(task)),
+            woken: current.woken.replace(false),
+            node: current.node.replace(NodeId::ROOT),
+            waits: current.waits.replace(Waits::Unknown),
+            header: PhantomData,
+        })
     }
 
-    /// Ends the poll: did the task wake itself?
-    pub(crate) fn leave(self) -> bool {
-        CURRENT.with(Cell::get).woken
+    /// Ends the poll.
+    pub(crate) fn leave(self) -> Left {
+        CURRENT.with(|current| Left { woken: current.woken.get(), waits: current.waits.get() })
     }
 
     /// A wake-up of `task` on this thread. `true` if it is the one being polled here: then
     /// nothing else needs to be done.
-    pub(crate) fn note_wake(task: &Header) -> bool {
+    pub(crate) fn note_wake(task: NonNull<Header>) -> bool {
         CURRENT.with(|current| {
-            let frame = current.get();
-            let own = ptr::eq(frame.task, task);
-            if own && !frame.woken {
-                current.set(Frame { woken: true, ..frame });
+            let own = current.task.get() == Some(task);
+            if own {
+                current.woken.set(true);
             }
             own
         })
     }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        CURRENT.with(|current| {
+            current.task.set(self.task);
+            current.woken.set(self.woken);
+            current.node.set(self.node);
+            current.waits.set(self.waits);
+        });
+    }
+}
+
+/// The task of the topmost frame. It lives as long as the frame; whoever follows the pointer must
+/// not keep what it finds for longer.
+pub(super) fn current_task() -> Option<NonNull<Header>> {
+    CURRENT.try_with(|current| current.task.get()).ok().flatten()
+}
+
+/// The node that is being polled.
+pub(crate) fn node() -> NodeId {
+    CURRENT.with(|current| current.node.get())
+}
+
+/// Until the guard is dropped, this node is being polled.
+pub(crate) fn enter_node(node: NodeId) -> InNode {
+    InNode(CURRENT.with(|current| current.node.replace(node)))
+}
+
+/// See [`enter_node`].
+#[derive(Debug)]
+pub(crate) struct InNode(NodeId);
+
+impl Drop for InNode {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.node.set(self.0));
+    }
+}
+
+/// What is polled here is about to return Pending, and this is why. Of several, the first is kept:
+/// an inner future says more than what it is wrapped in.
+pub(crate) fn waits(waits: Waits) {
+    CURRENT.with(|current| {
+        if current.waits.get() == Waits::Unknown {
+            current.waits.set(waits);
+        }
+    });
+}
+
+/// As [`waits`], whatever the futures inside have said.
+pub(crate) fn waits_rather(waits: Waits) {
+    CURRENT.with(|current| current.waits.set(waits));
+}
+
+tls! {
+    /// How many nodes were polled on this thread, plus a start value that no other thread shares.
+    static STAMP: Cell<u64> = Cell::new(0)
+}
+
+/// Rises with each node that is polled on this thread: whoever finds the same value before and
+/// after a poll knows that there was none in it.
+pub(crate) fn stamp() -> u64 {
+    STAMP.with(Cell::get)
+}
+
+/// A node is polled.
+pub(crate) fn next_stamp() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    let now = match stamp() {
+        0 => (THREADS.fetch_add(1, Ordering::Relaxed) << 40) + 1,
+        now => now + 1,
+    };
+    STAMP.with(|stamp| stamp.set(now));
+    now
 }
 
 /// May this thread block?
@@ -84,14 +195,8 @@ pub(crate) fn blocking() -> Blocking {
 /// Would it harm the runtime if this thread blocked here and now?
 pub(crate) fn must_not_block() -> bool {
     match blocking() {
-        Blocking::OutsideTasks => !CURRENT.with(Cell::get).task.is_null(),
+        Blocking::OutsideTasks => current_task().is_some(),
         Blocking::Allowed => false,
         Blocking::Refused => true,
-    }
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        CURRENT.with(|current| current.set(self.outer));
     }
 }

@@ -21,6 +21,9 @@
 //! - `HANDLE`: a `JoinHandle` exists, so the output must be kept for it.
 //! - `JOINER`: the handle has left a waker; until this bit is taken back only the completer may
 //!   touch that waker.
+//! - `WATCHED`: somebody wants to be told of the end; see [`extra`](super::extra).
+//! - `SHUT`: the runtime shuts down and has asked the task to end. (A bit rather than a request in
+//!   `Extra`: a million tasks are asked at once.)
 //!
 //! The rest of the word counts references: one of the task to itself until it is complete, one
 //! of the handle, one of each waker. **Queues hold no reference**: an incomplete task has its own.
@@ -38,7 +41,9 @@ const COMPLETING: usize = 1 << 3;
 const COMPLETE: usize = 1 << 4;
 const HANDLE: usize = 1 << 5;
 const JOINER: usize = 1 << 6;
-const REF_ONE: usize = 1 << 8;
+const WATCHED: usize = 1 << 7;
+const SHUT: usize = 1 << 8;
+const REF_ONE: usize = 1 << 10;
 
 /// What a new task with a handle looks like: queued, one reference to itself, one of its handle.
 const SPAWNED: usize = ACTIVE | HANDLE | (2 * REF_ONE);
@@ -77,8 +82,8 @@ pub(crate) enum Park {
     Parked,
     /// It was woken meanwhile and is still the caller's, who queues it again.
     Notified,
-    /// It is still the caller's, and a request waits.
-    Cancelled,
+    /// It is still the caller's, and a request waits. `notified`: it was woken as well.
+    Cancelled { notified: bool },
 }
 
 /// What became of an attempt to complete.
@@ -89,8 +94,9 @@ pub(crate) enum Complete {
     DropOutput,
     /// Published, and the task's own reference is given up. `last`: nobody is left, free it.
     Done { last: bool },
-    /// Published. Take the joiner's waker, wake it, and only then [`State::drop_ref`].
-    WakeJoiner,
+    /// Published. Take the joiner's waker and wake it, tell the watchers, and only then
+    /// [`State::drop_ref`].
+    Tell { joiner: bool, watchers: bool },
 }
 
 /// What a handle finds when it wants to leave or take back a waker.
@@ -117,6 +123,11 @@ pub(crate) enum Detach {
 impl State {
     pub(crate) fn spawned() -> State {
         State(AtomicUsize::new(SPAWNED))
+    }
+
+    /// As [`State::spawned`], for a task that is watched from the start.
+    pub(crate) fn spawned_watched() -> State {
+        State(AtomicUsize::new(SPAWNED | WATCHED))
     }
 
     /// A task polled in place by the thread that made it: active, with no handle.
@@ -170,13 +181,22 @@ impl State {
     /// Notes that a request waits in the task's `Extra`. `None` if the task is complete, or (as
     /// with a wake-up) has nothing left to cancel.
     pub(crate) fn request(&self) -> Option<Wake> {
+        self.request_with(CANCELLED)
+    }
+
+    /// As [`State::request`]; it is the runtime that asks, because it shuts down.
+    pub(crate) fn request_shut(&self) -> Option<Wake> {
+        self.request_with(CANCELLED | SHUT)
+    }
+
+    fn request_with(&self, bits: usize) -> Option<Wake> {
         let mut now = self.0.load(Ordering::Relaxed);
         loop {
             if now & (COMPLETE | COMPLETING) != 0 {
                 return None;
             }
             let decision = if now & ACTIVE != 0 { Wake::Nothing } else { Wake::Schedule };
-            let next = now | CANCELLED | ACTIVE;
+            let next = now | bits | ACTIVE;
             // Release: partner is the Acquire of `begin` or `park`: the owner finds the request.
             // Acquire: partner is the Release of `park`: whoever schedules the task writes to its
             // link, after whoever took it out of a queue last.
@@ -223,9 +243,9 @@ impl State {
                 // `begin` clears NOTIFIED and synchronizes; here it only matters that the task
                 // stays ours. A cancel is dealt with at once, so synchronize with it.
                 if now & CANCELLED != 0 {
-                    // [park-cancelled] partner: the Release of `request`.
-                    self.0.fetch_and(!(NOTIFIED | CANCELLED), Ordering::Acquire);
-                    return Park::Cancelled;
+                    // [park-cancelled] partner: the Release of `request` and `wake`.
+                    let before = self.0.fetch_and(!(NOTIFIED | CANCELLED), Ordering::Acquire);
+                    return Park::Cancelled { notified: before & NOTIFIED != 0 };
                 }
                 return Park::Notified;
             }
@@ -268,22 +288,48 @@ impl State {
             if now & HANDLE == 0 && has_output {
                 return Complete::DropOutput;
             }
-            let joiner = now & JOINER != 0;
+            let (joiner, watchers) = (now & JOINER != 0, now & WATCHED != 0);
             let mut next = (now | COMPLETE) & !(ACTIVE | NOTIFIED | COMPLETING);
-            if !joiner {
+            if !joiner && !watchers {
                 // Nothing of the task may be touched after this exchange: the handle may free it.
                 next -= REF_ONE;
             }
             // Release: partner is the Acquire of `is_complete`, `joiner` and `detach`: the output
             // is visible to the handle, and to whoever frees the cell.
-            // Acquire: partner is the Release of `leave_waker`: the waker is visible here.
+            // Acquire: partner is the Release of `leave_waker` and `watch`: waker and watchers are
+            // visible here.
             // [complete]
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if joiner => return Complete::WakeJoiner,
+                Ok(_) if joiner || watchers => return Complete::Tell { joiner, watchers },
                 Ok(_) => return Complete::Done { last: next < REF_ONE },
                 Err(found) => now = found,
             }
         }
+    }
+
+    /// A watcher stands in the task's `Extra`: the completer is to look there. `false` if the task
+    /// is complete already: then nobody will.
+    pub(crate) fn watch(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & COMPLETE != 0 {
+                // [watch-complete] partner: the Release of `complete`.
+                fence(Ordering::Acquire);
+                return false;
+            }
+            let next = now | WATCHED;
+            // Release: partner is the Acquire of `complete`.
+            // [watch]
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    /// Has the runtime asked the task to end?
+    pub(crate) fn is_shut(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & SHUT != 0
     }
 
     /// May the output be taken? (Only the handle asks.)

@@ -6,6 +6,8 @@
 //! [`AtomicRunnable`] holds one.
 //!
 //! Each holds the `Runnable`s in it: dropped, they are cancelled.
+//!
+//! The word that links them has a second use while a task is idle: see [`Link`].
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -13,16 +15,86 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use super::{Header, Runnable};
-use crate::primitive::{AtomicPtr, Ordering, unmodelled};
+use crate::primitive::{AtomicPtr, Ordering, UnsafeCell, unmodelled};
+use crate::task::Id;
+use crate::task::polling::Waits;
 
 fn set_link(task: NonNull<Header>, next: Option<NonNull<Header>>) {
     // SAFETY: rule 4: every caller holds the `Runnable` of `task`.
-    unsafe { task.as_ref().link.with_mut(|link| *link = next) }
+    unsafe { task.as_ref() }.link.set_next(next);
 }
 
 fn link(task: NonNull<Header>) -> Option<NonNull<Header>> {
     // SAFETY: as above.
-    unsafe { task.as_ref().link.with(|link| *link) }
+    unsafe { task.as_ref() }.link.next()
+}
+
+/// One word with two lives. While a task stands in a queue: the next task. While it is idle: what
+/// it waits for, which any thread may want to know at any time. So the word is atomic, and its
+/// lowest bits say what it is; a look at it that comes at the wrong moment finds nothing.
+pub(super) struct Link {
+    word: unmodelled::AtomicPtr<Header>,
+    /// A witness without bytes: the queue's accesses must be ordered by the queue (rule 4).
+    queue: UnsafeCell<()>,
+}
+
+/// The word is a `&'static Location`. (With neither bit set it is a neighbour in a queue, or null.)
+const SITE: usize = 0b01;
+/// The word is a task's id, shifted.
+const TASK: usize = 0b10;
+const KIND: usize = 0b11;
+
+const _: () = assert!(align_of::<Header>() > KIND && align_of::<Location<'_>>() > KIND);
+
+impl Link {
+    pub(super) fn new() -> Link {
+        Link { word: unmodelled::AtomicPtr::new(ptr::null_mut()), queue: UnsafeCell::new(()) }
+    }
+
+    fn set_next(&self, next: Option<NonNull<Header>>) {
+        self.queue.with_mut(|_| ());
+        self.word.store(next.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed);
+    }
+
+    fn next(&self) -> Option<NonNull<Header>> {
+        self.queue.with(|_| ());
+        NonNull::new(self.word.load(Ordering::Relaxed))
+    }
+
+    /// The owner of an active task that is in no queue says why it is about to park.
+    pub(super) fn set_waits(&self, waits: Waits) {
+        let word = match waits {
+            Waits::Unknown => ptr::null_mut(),
+            Waits::At(site) => {
+                ptr::from_ref(site).cast_mut().cast::<Header>().map_addr(|site| site | SITE)
+            }
+            // (Where a word has 32 bits, ids above 2^30 are not told.)
+            Waits::For(id) => match usize::try_from(id.as_u64() << 2) {
+                Ok(id) => ptr::without_provenance_mut(id | TASK),
+                Err(_) => ptr::null_mut(),
+            },
+        };
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    pub(super) fn waits(&self) -> Waits {
+        let word = self.word.load(Ordering::Relaxed);
+        match word.addr() & KIND {
+            SITE => {
+                let site = word.map_addr(|site| site & !KIND).cast::<Location<'static>>();
+                // SAFETY: a word of this kind was made from a `&'static` in `set_waits`, and a
+                // word is read as a whole.
+                Waits::At(unsafe { &*site })
+            }
+            TASK => Id::from_u64((word.addr() >> 2) as u64).map_or(Waits::Unknown, Waits::For),
+            _ => Waits::Unknown,
+        }
+    }
+
+    /// The cell is about to be freed.
+    pub(super) fn retire(&self) {
+        self.queue.with_mut(|_| ());
+    }
 }
 
 /// At most one task, taken and put with one exchange.

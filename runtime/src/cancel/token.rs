@@ -1,0 +1,198 @@
+//! What a catch gives: the right, and the duty, to decide about a request.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::Location;
+use std::task::Poll;
+
+use super::node::Linked;
+use crate::task::TaskRef;
+use crate::task::cell;
+use crate::task::extra::Request;
+use crate::task::polling::{self, Waits};
+use crate::task::tree::NodeId;
+
+/// Somebody wants this code to end: a token for that request.
+///
+/// While it lives, nothing around the [`catch_cancel`](fn@crate::catch_cancel) it comes from is dropped by a request: what follows
+/// may await. There are three ways to be rid of it:
+///
+/// | | the request … |
+/// |---|---|
+/// | [`resume().await`](Cancelled::resume) | goes to the next catch outside, or drops the region it was aimed at; never returns |
+/// | drop | does the same where the task waits next |
+/// | [`uncancel()`](Cancelled::uncancel) | is taken back: the task goes on |
+///
+/// It is an error, so `?` carries it out of functions, also inside `Box<dyn Error>`, `anyhow::Error` or an
+/// enum of your own. A task (or timeout, group, scope) whose future ends while a token of a request
+/// to it lives counts as cancelled: the output is dropped.
+///
+/// A token kept for long shields for long; [`TaskInfo::held_by`](crate::TaskInfo::held_by) shows where it comes
+/// from. [`abort`](crate::task::Task::abort) disregards it.
+///
+/// ```
+/// # async fn save() {}
+/// async fn work() -> Result<(), filch::Cancelled> {
+///     let result = filch::catch_cancel(std::future::pending::<()>()).await;
+///     save().await;
+///     result // with the token in it
+/// }
+/// let handle = filch::run(async {
+///     let handle = filch::spawn(work());
+///     while handle.task().waits_at().is_none() && !handle.is_finished() {
+///         filch::yield_now().await;
+///         handle.cancel();
+///     }
+///     handle.await
+/// });
+/// assert!(handle.unwrap_err().is_cancelled(), "not Ok(Err(…))");
+/// ```
+#[doc(alias = "CancelledError")]
+#[must_use = "dropping it passes the request on: the task ends where it waits next; \
+              `resume().await`, `uncancel()`, or return it"]
+pub struct Cancelled {
+    request: Request,
+    /// `None`: the region it was aimed at has dropped its future, and this reports it.
+    linked: Option<Linked>,
+}
+
+impl Cancelled {
+    pub(super) fn caught(linked: Linked, request: Request) -> Cancelled {
+        Cancelled { request, linked: Some(linked) }
+    }
+
+    /// A report: nothing is left to decide.
+    pub(super) fn report(request: Request) -> Cancelled {
+        Cancelled { request, linked: None }
+    }
+
+    /// Why, in the words of whoever asked first.
+    pub fn reason(&self) -> Option<&str> {
+        self.request.reason.as_deref()
+    }
+
+    /// Where the (first) request came from.
+    pub fn place(&self) -> &'static Location<'static> {
+        self.request.place
+    }
+
+    pub(crate) fn request(&self) -> Request {
+        self.request.clone()
+    }
+
+    /// Takes the request back and answers how many others there still are. With zero the task (or
+    /// timeout, group, scope) goes on as if it had not been asked; otherwise the rest is passed on, as by a drop.
+    ///
+    /// ```
+    /// let (value, left) = filch::run(async {
+    ///     filch::task::current().unwrap().cancel();
+    ///     let cancelled = filch::catch_cancel(std::future::pending::<()>()).await.unwrap_err();
+    ///     let left = cancelled.uncancel();
+    ///     filch::yield_now().await;
+    ///     ("still here", left)
+    /// });
+    /// assert_eq!((value, left), ("still here", 0));
+    /// ```
+    pub fn uncancel(self) -> usize {
+        let Some(Linked { task, id }) = &self.linked else { return 0 };
+        let left = task.header().extra_or_new().tree().uncancel(*id);
+        if left == 0 {
+            // Whoever waits for the end of this request is asked again.
+            task.wake();
+        }
+        left
+    }
+
+    /// Passes the request on, to the next catch outside or to what it was aimed at, and waits
+    /// to be dropped for it.
+    ///
+    /// If the request was taken back meanwhile, by another token or from outside, a new one is
+    /// made: this never returns.
+    ///
+    /// # Panics
+    ///
+    /// In another task than the one that was cancelled, where it would wait for ever.
+    pub async fn resume(self) -> ! {
+        let request = self.request();
+        let passed = self.pass_on();
+        loop {
+            poll_fn(|_| {
+                passed.insist(&request);
+                polling::waits(Waits::At(request.place));
+                Poll::<()>::Pending
+            })
+            .await;
+        }
+    }
+
+    /// Passes the request on. The answer tells how that goes.
+    #[track_caller]
+    pub(crate) fn pass_on(self) -> Passed {
+        match &self.linked {
+            Some(Linked { task, id }) => {
+                assert!(
+                    cell::is_current(task),
+                    "Cancelled::resume was called in another task than the one that was cancelled; \
+                     return the token to that task, or drop it here"
+                );
+                let extra = task.header().extra_or_new();
+                let region = {
+                    let mut tree = extra.tree();
+                    tree.insist(*id, &self.request);
+                    tree.region_of(*id)
+                };
+                Passed { task: task.clone(), region: region.unwrap_or(NodeId::ROOT) }
+            }
+            None => {
+                // The region has ended: this is about what is around it.
+                let task = cell::current().expect(
+                    "Cancelled::resume was called outside any task, where there is nobody to cancel",
+                );
+                let passed = Passed { task, region: NodeId::ROOT };
+                passed.insist(&self.request);
+                passed
+            }
+        }
+    }
+}
+
+/// A request that was passed on.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    task: TaskRef,
+    region: NodeId,
+}
+
+impl Passed {
+    /// It has been taken back, by another token or from outside.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.header().extra_or_new().tree().count(self.region) == 0
+    }
+
+    /// If it was taken back, makes a new one.
+    fn insist(&self, request: &Request) {
+        if self.is_over() {
+            self.task.header().extra_or_new().tree().raise(self.region, request.clone());
+            self.task.request();
+        }
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cancelled at {}", self.request.place)?;
+        match &self.request.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancelled({self})")
+    }
+}
+
+impl Error for Cancelled {}

@@ -1,0 +1,351 @@
+//! What the owner of `ACTIVE` does with a task: polls it, parks it, ends it.
+//!
+//! ```text
+//! run: begin ──► poll ──► Ready, panic ───────────────► publish ──► complete
+//!        │         └────► Pending ──► settle ──► park      ▲  └── held back ──► parks, completing
+//!        └── a request waits ──► ask the hook ◄──┘         │
+//!                                  └────► drop the future ─┘
+//! ```
+//!
+//! The rules it refers to are those of [`cell`](super).
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use super::{Closed, Ending, Head, Header, Place, Polled, Ran, Runnable, TaskRef, contained, free};
+#[cfg(filch_loom)]
+use crate::primitive::seeded;
+use crate::task::extra::{self, Publish, Verdict};
+use crate::task::polling::{Left, Polling};
+use crate::task::state::{Begin, Complete, Park};
+use crate::task::tree::When;
+use crate::task::{JoinError, Label, waker};
+
+impl Runnable {
+    /// Polls the task once and does what follows from it.
+    pub(crate) fn run(self) -> Ran {
+        let task = self.into_raw();
+        // SAFETY: we own `ACTIVE` until one of the transitions below gives it away, and after
+        // each of those nothing is touched.
+        unsafe { run(task) }
+    }
+
+    /// Ends the task instead of polling it: its runtime is shutting down.
+    pub(crate) fn abandon(self) -> Ran {
+        // SAFETY: we own `ACTIVE` and give it up.
+        unsafe { abandon(self.into_raw()) }
+    }
+
+    /// Ends the task with an error, unpolled.
+    pub(crate) fn fail(self, error: impl FnOnce(Label) -> JoinError) {
+        let error = error(self.header().label());
+        // SAFETY: we own `ACTIVE` and give it up.
+        unsafe {
+            let task = self.into_raw();
+            let ending = cancel(task, error);
+            let _ = publish_now(task, ending, true);
+        }
+    }
+
+    /// Tries again to complete a root; `false`: it still is held back, and waits.
+    pub(crate) fn complete_root(self) -> bool {
+        let _ = self.header().state.begin();
+        let ending = self.header().held_ending();
+        // SAFETY: we own `ACTIVE`; a root has no output in its cell.
+        unsafe { !matches!(publish(self.into_raw(), ending, false), Ran::Parked) }
+    }
+
+    /// The future of a root is dropped (by `f`), for it has ended one way or the other. Then the
+    /// root is complete, or (`false`) still held back: [`Runnable::complete_root`] when it is woken.
+    pub(crate) fn end_root(self, ending: Ending, f: impl FnOnce()) -> bool {
+        let frame = Polling::enter(self.header(), self.0);
+        f();
+        frame.leave();
+        // SAFETY: we own `ACTIVE`; a root has no output in its cell.
+        unsafe { !matches!(publish(self.into_raw(), ending, false), Ran::Parked) }
+    }
+
+    /// Polls a root: its future is the caller's. See [`Rooted`].
+    pub(crate) fn run_with<T>(self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Rooted<T> {
+        // SAFETY: (of the calls here) we own `ACTIVE`.
+        match self.header().state.begin() {
+            Begin::Poll => {}
+            Begin::Cancelled => match unsafe { ask(self.0, When::BeforePoll) } {
+                (Verdict::Drop, _) => return Rooted::Cancelled(self),
+                (Verdict::GoOn, _) => {}
+            },
+            Begin::Publish => unreachable!("a root that completes is not polled"),
+        }
+        let frame = Polling::enter(self.header(), self.0);
+        let waker = waker::borrowed(self.0);
+        // A panic goes on to the caller of `block_on`; `self`, dropped, then ends the task.
+        let polled = poll(&mut Context::from_waker(&waker));
+        let left = frame.leave();
+        if let Poll::Ready(value) = polled {
+            return match extra::overruled(self.header()) {
+                None => Rooted::Ready(value, self),
+                Some(_) => Rooted::Overruled(value, self),
+            };
+        }
+        // SAFETY: we own `ACTIVE`. (A closed list is no reason to end a root: its runtime
+        // cannot go away while `block_on` borrows it.)
+        let _ = unsafe { enlist(self.0) };
+        // SAFETY: we own `ACTIVE`.
+        match unsafe { settle(self.0, &left) } {
+            Settled::Parked => {
+                std::mem::forget(self);
+                Rooted::Parked
+            }
+            Settled::Again => Rooted::Again(self),
+            Settled::Drop => Rooted::Cancelled(self),
+        }
+    }
+}
+
+/// How a poll of a root ended. Unless it parked or goes on, its future is to be dropped in
+/// [`Runnable::end_root`].
+#[derive(Debug)]
+pub(crate) enum Rooted<T> {
+    Ready(T, Runnable),
+    /// Ready, but cut short by a cancel: the value is to be dropped, too.
+    Overruled(T, Runnable),
+    Parked,
+    Again(Runnable),
+    Cancelled(Runnable),
+}
+
+/// What comes after a poll that returned Pending.
+enum Settled {
+    Parked,
+    Again,
+    Drop,
+}
+
+/// A request waits: asks the hook. The flag tells whether the task was woken by that.
+///
+/// # Safety
+/// The caller owns `ACTIVE`.
+unsafe fn ask(task: NonNull<Header>, when: When) -> (Verdict, bool) {
+    // SAFETY: rule 1.
+    let header = unsafe { task.as_ref() };
+    // In a frame, so that wake-ups of the task itself are only noted.
+    let frame = Polling::enter(header, task);
+    let verdict = extra::after_pending(header, when);
+    (verdict, frame.leave().woken)
+}
+
+/// A poll has returned Pending: parks, unless there is a reason not to.
+///
+/// # Safety
+/// The caller owns `ACTIVE`; if the answer is `Parked`, no longer.
+unsafe fn settle(task: NonNull<Header>, left: &Left) -> Settled {
+    // SAFETY: rule 1; not used after it has parked.
+    let header = unsafe { task.as_ref() };
+    if left.woken && !header.state.is_cancelled() {
+        return Settled::Again;
+    }
+    header.link.set_waits(left.waits);
+    loop {
+        match header.state.park() {
+            Park::Parked => return Settled::Parked,
+            Park::Notified => return Settled::Again,
+            Park::Cancelled { notified } => {
+                let quiet = !left.woken && !notified;
+                // SAFETY: as this function's.
+                match unsafe { ask(task, When::AfterPoll { quiet }) } {
+                    (Verdict::Drop, _) => return Settled::Drop,
+                    (Verdict::GoOn, woken) if woken || !quiet => return Settled::Again,
+                    // Nothing came of it: back to parking.
+                    (Verdict::GoOn, _) => {}
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+unsafe fn run(task: NonNull<Header>) -> Ran {
+    // SAFETY: rule 1; not used after `ACTIVE` is given away.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: (of the vtable calls) rule 7, and we own `ACTIVE`.
+    unsafe {
+        match header.state.begin() {
+            Begin::Poll => {}
+            Begin::Cancelled => match ask(task, When::BeforePoll) {
+                (Verdict::Drop, _) => {
+                    let ending = cancel(task, extra::cancelled(header));
+                    return publish(task, ending, true);
+                }
+                (Verdict::GoOn, _) => {}
+            },
+            Begin::Publish => return publish(task, header.held_ending(), true),
+        }
+        let frame = Polling::enter(header, task);
+        let polled = (header.vtable.poll)(task);
+        let left = frame.leave();
+        match polled {
+            Polled::Finished => {
+                let ending = match extra::overruled(header) {
+                    None => Ending::Finished,
+                    Some(error) => overrule(task, error),
+                };
+                return publish(task, ending, true);
+            }
+            Polled::Panicked => return publish(task, Ending::Panicked, true),
+            Polled::Pending => {}
+        }
+        if let Err(Closed) = enlist(task) {
+            let ending = cancel(task, JoinError::shut_down(header.label()));
+            return publish_now(task, ending, true);
+        }
+        match settle(task, &left) {
+            Settled::Parked => Ran::Parked,
+            Settled::Again => Ran::Again(Runnable(task)),
+            Settled::Drop => {
+                let ending = cancel(task, extra::cancelled(header));
+                publish(task, ending, true)
+            }
+        }
+    }
+}
+
+/// Enters a task into a list of live tasks after its first poll.
+///
+/// # Safety
+/// The caller owns `ACTIVE`.
+unsafe fn enlist(task: NonNull<Header>) -> Result<(), Closed> {
+    // SAFETY: rules 1, 2 and 7.
+    unsafe {
+        let header = task.as_ref();
+        if header.standing.with(|s| (*s).slot) == Place::NONE.slot {
+            let place = (header.vtable.track)(task)?;
+            header.standing.with_mut(|s| {
+                (*s).slot = place.slot;
+                (*s).list = place.list;
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Drops the future instead of polling it, and stores the error.
+///
+/// # Safety
+/// The caller owns `ACTIVE`; the future is alive.
+unsafe fn cancel(task: NonNull<Header>, error: JoinError) -> Ending {
+    // SAFETY: rules 1, 2 and 7. The frame tells whatever the drop calls which task this is.
+    unsafe {
+        let header = task.as_ref();
+        let frame = Polling::enter(header, task);
+        let ending = (header.vtable.cancel)(task, error);
+        frame.leave();
+        ending
+    }
+}
+
+/// Drops the output, and stores the error instead.
+///
+/// # Safety
+/// The caller owns `ACTIVE`; the output is alive.
+unsafe fn overrule(task: NonNull<Header>, error: JoinError) -> Ending {
+    // SAFETY: rules 1, 2 and 7.
+    unsafe {
+        let header = task.as_ref();
+        let frame = Polling::enter(header, task);
+        let ending = (header.vtable.overrule)(task, error);
+        frame.leave();
+        ending
+    }
+}
+
+/// A `Runnable` was dropped instead of run: its runtime is gone.
+///
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+pub(super) unsafe fn abandon(task: NonNull<Header>) -> Ran {
+    // SAFETY: rules 1, 2 and 7.
+    unsafe {
+        let header = task.as_ref();
+        match header.state.begin() {
+            Begin::Publish => publish_now(task, header.held_ending(), true),
+            Begin::Poll | Begin::Cancelled => {
+                let ending = cancel(task, JoinError::shut_down(header.label()));
+                publish_now(task, ending, true)
+            }
+        }
+    }
+}
+
+/// The future is gone and the output stored: tell the world.
+///
+/// # Safety
+/// The caller owns `ACTIVE` and gives it away.
+unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ran {
+    // SAFETY: rule 1: the task is incomplete, and ours.
+    let header = unsafe { task.as_ref() };
+    while header.extra().is_some_and(|extra| extra::before_publish(extra, ending) == Publish::Held)
+    {
+        // Somebody must know of it while it waits. In a runtime that shuts down nobody will: what
+        // holds it is being dropped as well, and it ends now.
+        // SAFETY: we own `ACTIVE`.
+        if unsafe { enlist(task) }.is_err() {
+            break;
+        }
+        if header.state.park_completing() {
+            return Ran::Parked;
+        }
+    }
+    // SAFETY: as this function's.
+    unsafe { publish_now(task, ending, has_output) }
+}
+
+/// As [`publish`], whatever holds it back: the runtime is shutting down, and everything that could
+/// hold is being dropped as well.
+///
+/// # Safety
+/// As [`publish`].
+unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
+    // SAFETY: rule 1, until `complete` says `Done`.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
+    unsafe {
+        let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
+        if place != Place::NONE {
+            let entry = (header.vtable.untrack)(task, place);
+            // What makes `Listed::task` sound: nobody publishes a task that a list still shows.
+            assert!(entry.0 == task, "a list of live tasks gave back another task");
+            std::mem::forget(entry);
+        }
+        loop {
+            match header.state.complete(has_output) {
+                Complete::DropOutput => {
+                    (header.vtable.drop_output)(task);
+                    has_output = false;
+                }
+                Complete::Done { last } => {
+                    if last {
+                        free(task);
+                    }
+                    return Ran::Ended(ending);
+                }
+                Complete::Tell { joiner, watchers } => {
+                    let own = Some(TaskRef(task));
+                    #[cfg(filch_loom)] // A twin drops it too early.
+                    let own = own.filter(|_| !seeded("drop-before-wake"));
+                    if joiner {
+                        let head = task.cast::<Head>().as_ref();
+                        let joiner = head.joiner.with_mut(|joiner| (*joiner).take());
+                        contained(|| joiner.into_iter().for_each(Waker::wake));
+                    }
+                    if watchers {
+                        own.iter().for_each(|task| extra::tell(task, ending));
+                    }
+                    drop(own);
+                    return Ran::Ended(ending);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Who inside a task gets a request to end.
+//!
+//! A request is aimed at a *region*: the task as a whole, a timeout, the body of a group, a scope. Inside
+//! it there may be *catches*, which want to hear of the request before the region is dropped, and
+//! *shields*, which hold it back. They form a tree that follows the polls:
+//!
+//! ```text
+//!     task ──┬── timeout ── catch ── …        a request to the task fires the innermost catches,
+//!            └── shield ── catch              those behind the shield excepted
+//! ```
+//!
+//! The tree belongs to the task, not to the futures: a future has only the number of its node, so
+//! one that is leaked leaves a node behind and nothing that dangles. Most tasks have no node at
+//! all, and then none of this costs anything.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! raised ──► fresh ──► a catch fires ──► token ──┬──► withdrawn (uncancel)
+//!                │                       ▲       └──► passed on (resume, drop)
+//!                │                       └── an enclosing catch ◄──┤
+//!                └──► no catch, no shield: the region fires ◄──────┘
+//! ```
+//!
+//! - *Fresh*: it goes to the innermost catches below its region, wherever they are.
+//! - *Passed on*: from the catch that had it, only outwards: to a catch that **enclosed** that one, or to
+//!   the region. A catch begun later is not asked; else `loop { step().await }` with a catch inside `step`
+//!   would fire again for ever.
+//! - What lies *behind a shield* waits, and is tried again when the shield ends. A token is a shield
+//!   for its cleanup: nothing that encloses it fires while it lives.
+//!
+//! # When
+//!
+//! Everything happens in [`Tree::deliver`], which the owner of the task calls when it finds
+//! `CANCELLED` in the state word: before a poll, or after a poll that returned Pending. Whoever
+//! changes something here that matters (a request raised, a token or a shield gone) sets that bit
+//! with [`TaskRef::request`](super::TaskRef::request). So a request acts at suspensions, never in the middle of
+//! a poll, and a future that becomes ready in the same poll keeps its value.
+//!
+//! A fired node is woken through its own waker, because combinators poll only the child that was
+//! woken. If nobody polls it nevertheless (the losing side of a `select!`, kept by reference), the
+//! request goes outwards once the task is quiet.
+
+use std::panic::Location;
+use std::task::Waker;
+
+use super::extra::Request;
+
+/// The number of a node in its task's tree; belongs to one future (or token), which gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeId(u32);
+
+impl NodeId {
+    /// The task itself.
+    pub(crate) const ROOT: NodeId = NodeId(u32::MAX);
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How many polls of the task a fired catch may let go by before the request goes outwards, if
+/// the task is never quiet. (A combinator with many children polls some of them at a time.)
+const PATIENCE: u32 = 64;
+
+/// What a future finds at its node before it polls what is inside.
+#[derive(Debug)]
+pub(crate) enum Visit {
+    /// `known`: the node has this waker already.
+    Poll { known: bool },
+    /// A region, or (with the request) a catch: what is inside is to be dropped.
+    Fired(Option<Request>),
+}
+
+/// Which future a node stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Region,
+    Catch,
+    Shield,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: Region,
+    /// Everything is to be dropped, whatever is in here.
+    hard: bool,
+    nodes: Vec<Option<Node>>,
+    free: Vec<NodeId>,
+}
+
+#[derive(Debug)]
+struct Node {
+    parent: NodeId,
+    /// When it was polled last (see [`polling::stamp`](super::polling::stamp)).
+    stamp: u64,
+    waker: Option<Waker>,
+    /// Where the future was made.
+    site: &'static Location<'static>,
+    is: Is,
+}
+
+#[derive(Debug)]
+enum Is {
+    Region(Region),
+    /// `fired`: for the request to this region, and so many polls ago.
+    Catch {
+        fired: Option<(NodeId, u32)>,
+        skipped: bool,
+    },
+    Shield,
+    /// A catch that has given its token away. `None`: the region has ended.
+    Token(Option<NodeId>),
+}
+
+/// What requests are aimed at.
+#[derive(Debug, Default)]
+struct Region {
+    demand: Option<Demand>,
+    /// Tokens of its requests that live.
+    tokens: usize,
+    fired: bool,
+}
+
+#[derive(Debug)]
+struct Demand {
+    count: usize,
+    first: Request,
+    fresh: bool,
+    /// The nodes it was passed on to, and has not reached.
+    passed: Vec<NodeId>,
+}
+
+impl Demand {
+    fn waits(&self) -> bool {
+        self.fresh || !self.passed.is_empty()
+    }
+}
+
+/// What the owner does after [`Tree::deliver`].
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    /// The task itself has fired.
+    pub(crate) drop: bool,
+    /// To be run outside the lock.
+    pub(crate) wakers: Vec<Waker>,
+    /// Look again after the next poll: a fired node must be seen to be polled.
+    pub(crate) look_again: bool,
+}
+
+/// Where in its life the task is when a request is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    BeforePoll,
+    /// `quiet`: nothing has woken the task since that poll began.
+    AfterPoll {
+        quiet: bool,
+    },
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree { root: Region::default(), hard: false, nodes: Vec::new(), free: Vec::new() }
+    }
+}
+
+// ── requests ──────────────────────────────────────────────────────────────────────────────────
+
+impl Tree {
+    /// One more request to a region. The first one's reason and place are kept.
+    pub(crate) fn raise(&mut self, region: NodeId, request: Request) {
+        let region = self.region_mut(region).expect("requests are aimed at regions");
+        match &mut region.demand {
+            Some(demand) => {
+                demand.count += 1;
+                demand.fresh = true;
+            }
+            None => {
+                region.demand =
+                    Some(Demand { count: 1, first: request, fresh: true, passed: Vec::new() });
+            }
+        }
+    }
+
+    /// The task is to be dropped at its next suspension.
+    pub(crate) fn raise_hard(&mut self, request: Request) {
+        self.raise(NodeId::ROOT, request);
+        self.hard = true;
+    }
+
+    pub(crate) fn count(&self, region: NodeId) -> usize {
+        self.demand(region).map_or(0, |demand| demand.count)
+    }
+
+    pub(crate) fn first(&self, region: NodeId) -> Option<&Request> {
+        self.demand(region).map(|demand| &demand.first)
+    }
+
+    /// Takes one request back and answers how many are left. With the last one, what was not
+    /// consumed yet is undone. (Not even that undoes a hard request.)
+    pub(crate) fn withdraw(&mut self, id: NodeId) -> usize {
+        let Some(region) = self.region_mut(id) else { return 0 };
+        let Some(demand) = &mut region.demand else { return 0 };
+        demand.count -= 1;
+        if demand.count > 0 {
+            return demand.count;
+        }
+        region.demand = None;
+        region.fired = false;
+        for node in self.nodes.iter_mut().flatten() {
+            if let Is::Catch { fired, .. } = &mut node.is {
+                fired.take_if(|(region, _)| *region == id);
+            }
+        }
+        0
+    }
+
+    /// Does a token of a request to this region live? (A future that ends then was cut short by it,
+    /// even if the token rode out in its output.)
+    pub(crate) fn is_ridden(&self, region: NodeId) -> bool {
+        self.region(region).is_some_and(|r| r.tokens > 0 && r.demand.is_some())
+    }
+
+    /// Whether some request has not reached anybody, and where the shield or token was made that
+    /// holds it up.
+    pub(crate) fn held_by(&self) -> Option<&'static Location<'static>> {
+        self.demands().any(|(_, demand)| demand.count > 0).then_some(())?;
+        let holder = |is: &Is| matches!(is, Is::Token(_) | Is::Shield);
+        self.nodes.iter().flatten().find(|node| holder(&node.is)).map(|node| node.site)
+    }
+}
+
+// ── nodes ─────────────────────────────────────────────────────────────────────────────────────
+
+impl Tree {
+    pub(crate) fn link(
+        &mut self,
+        kind: Kind,
+        parent: NodeId,
+        site: &'static Location<'static>,
+    ) -> NodeId {
+        let is = match kind {
+            Kind::Region => Is::Region(Region::default()),
+            Kind::Catch => Is::Catch { fired: None, skipped: false },
+            Kind::Shield => Is::Shield,
+        };
+        let node = Some(Node { parent, stamp: 0, waker: None, site, is });
+        match self.free.pop() {
+            Some(id) => {
+                self.nodes[id.index()] = node;
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                NodeId((self.nodes.len() - 1) as u32)
+            }
+        }
+    }
+
+    /// A node is about to be polled, under this parent. (No waker is cloned or dropped in here: that
+    /// may be foreign code, and this runs under a lock.)
+    pub(crate) fn visit(&mut self, id: NodeId, parent: NodeId, stamp: u64, waker: &Waker) -> Visit {
+        let node = self.node_mut(id);
+        node.parent = parent;
+        node.stamp = stamp;
+        let known = node.waker.as_ref().is_some_and(|old| old.will_wake(waker));
+        match &mut node.is {
+            Is::Region(region) if region.fired => return Visit::Fired(None),
+            Is::Catch { fired: Some(_), .. } => {
+                if let Some(request) = self.take_token(id) {
+                    return Visit::Fired(Some(request));
+                }
+            }
+            Is::Catch { skipped, .. } => *skipped = false,
+            Is::Region(_) | Is::Shield | Is::Token(_) => {}
+        }
+        Visit::Poll { known }
+    }
+
+    /// Who wakes a node's future; the one before is given back.
+    pub(crate) fn set_waker(&mut self, id: NodeId, waker: Waker) -> Option<Waker> {
+        self.node_mut(id).waker.replace(waker)
+    }
+
+    /// A timeout without a node has polled its future, and nodes were polled in there: it gets one,
+    /// between those and the parent.
+    pub(crate) fn adopt(
+        &mut self,
+        parent: NodeId,
+        stamps: std::ops::RangeInclusive<u64>,
+        site: &'static Location<'static>,
+    ) -> Option<NodeId> {
+        let inside = |node: &Node| node.parent == parent && stamps.contains(&node.stamp);
+        if !self.nodes.iter().flatten().any(inside) {
+            return None;
+        }
+        let id = self.link(Kind::Region, parent, site);
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            match node {
+                Some(node) if index != id.index() && inside(node) => node.parent = id,
+                _ => {}
+            }
+        }
+        self.node_mut(id).stamp = *stamps.end();
+        Some(id)
+    }
+
+    /// A future has ended or is dropped. `true`: somebody may have waited for that, deliver again.
+    /// (The waker is to be dropped outside the lock.)
+    pub(crate) fn unlink(&mut self, id: NodeId) -> (bool, Option<Waker>) {
+        let node = self.nodes[id.index()].take().expect("a node is unlinked once");
+        self.free.push(id);
+        let parent = node.parent;
+        for other in self.nodes.iter_mut().flatten() {
+            if other.parent == id {
+                other.parent = parent;
+            }
+            match &mut other.is {
+                Is::Catch { fired, .. } => _ = fired.take_if(|(region, _)| *region == id),
+                Is::Token(region) => _ = region.take_if(|region| *region == id),
+                Is::Region(_) | Is::Shield => {}
+            }
+        }
+        self.for_each_demand(|demand| {
+            let moved = demand.passed.iter_mut().filter(|floor| **floor == id);
+            moved.for_each(|floor| *floor = parent);
+        });
+        match node.is {
+            // Fired, and nobody took the token: nothing is lost.
+            Is::Catch { fired: Some((region, _)), .. } => self.pass_on(region, parent),
+            Is::Token(Some(region)) => {
+                self.region_mut(region).expect("it is alive").tokens -= 1;
+                self.pass_on(region, parent);
+            }
+            Is::Catch { .. } | Is::Token(None) | Is::Region(_) | Is::Shield => {}
+        }
+        if self.nodes.iter().all(Option::is_none) {
+            self.nodes.clear();
+            self.free.clear();
+        }
+        (self.demands().any(|(_, demand)| demand.waits()), node.waker)
+    }
+
+    /// A catch that has fired becomes a token: a shield for the cleanup.
+    fn take_token(&mut self, id: NodeId) -> Option<Request> {
+        let Is::Catch { fired, .. } = &mut self.node_mut(id).is else { return None };
+        let (region, _) = fired.take()?;
+        let first = self.first(region)?.clone();
+        self.node_mut(id).is = Is::Token(Some(region));
+        self.region_mut(region).expect("it is alive").tokens += 1;
+        Some(first)
+    }
+
+    /// Which region a token is for.
+    pub(crate) fn region_of(&self, token: NodeId) -> Option<NodeId> {
+        match self.node(token).is {
+            Is::Token(region) => region,
+            _ => None,
+        }
+    }
+
+    /// A token is spent to take a request back: how many are left?
+    pub(crate) fn uncancel(&mut self, token: NodeId) -> usize {
+        match self.node_mut(token).is {
+            Is::Token(Some(region)) => self.withdraw(region),
+            _ => 0,
+        }
+    }
+
+    /// A token is about to be unlinked for `resume`, which never returns: if there is nothing left
+    /// to pass on, a new request goes out instead of the old one.
+    pub(crate) fn insist(&mut self, token: NodeId, request: &Request) {
+        let Node { is: Is::Token(region), parent, .. } = *self.node_mut(token) else { return };
+        let target = region.unwrap_or(NodeId::ROOT);
+        if region.is_none() || self.demand(target).is_none() {
+            self.raise_from(target, parent, request.clone());
+        }
+    }
+
+    /// One more request to a region, as if a catch below `parent` passed it on.
+    fn raise_from(&mut self, target: NodeId, parent: NodeId, request: Request) {
+        let was_fresh = self.demand(target).is_some_and(|demand| demand.fresh);
+        self.raise(target, request);
+        let demand = self.region_mut(target).and_then(|region| region.demand.as_mut());
+        let demand = demand.expect("it was just raised");
+        demand.fresh = was_fresh;
+        demand.passed.push(parent);
+    }
+}
+
+mod deliver;
+
+// ── small things ──────────────────────────────────────────────────────────────────────────────
+
+impl Tree {
+    fn ids(&self) -> impl Iterator<Item = NodeId> {
+        (0..self.nodes.len()).filter(|i| self.nodes[*i].is_some()).map(|i| NodeId(i as u32))
+    }
+
+    /// From the node's parent up to the root.
+    fn ancestors(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let first = (id != NodeId::ROOT).then(|| self.node(id).parent);
+        std::iter::successors(first, |id| (*id != NodeId::ROOT).then(|| self.node(*id).parent))
+    }
+
+    /// The node itself, then its ancestors.
+    fn ancestors_from(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        std::iter::once(id).chain(self.ancestors(id))
+    }
+
+    /// The root stands behind all others.
+    fn slot(&self, id: NodeId) -> usize {
+        if id == NodeId::ROOT { self.nodes.len() } else { id.index() }
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        self.nodes[id.index()].as_ref().expect("its owner has not unlinked it")
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes[id.index()].as_mut().expect("its owner has not unlinked it")
+    }
+
+    fn region(&self, id: NodeId) -> Option<&Region> {
+        if id == NodeId::ROOT {
+            return Some(&self.root);
+        }
+        match &self.nodes.get(id.index())?.as_ref()?.is {
+            Is::Region(region) => Some(region),
+            _ => None,
+        }
+    }
+
+    fn region_mut(&mut self, id: NodeId) -> Option<&mut Region> {
+        if id == NodeId::ROOT {
+            return Some(&mut self.root);
+        }
+        match &mut self.nodes.get_mut(id.index())?.as_mut()?.is {
+            Is::Region(region) => Some(region),
+            _ => None,
+        }
+    }
+
+    fn demand(&self, region: NodeId) -> Option<&Demand> {
+        self.region(region)?.demand.as_ref()
+    }
+
+    fn demand_mut(&mut self, region: NodeId) -> &mut Demand {
+        self.region_mut(region).and_then(|r| r.demand.as_mut()).expect("there is a request")
+    }
+
+    fn demands(&self) -> impl Iterator<Item = (NodeId, &Demand)> {
+        let root = self.root.demand.as_ref().map(|demand| (NodeId::ROOT, demand));
+        root.into_iter().chain(self.ids().filter_map(|id| Some((id, self.demand(id)?))))
+    }
+
+    fn for_each_demand(&mut self, mut f: impl FnMut(&mut Demand)) {
+        self.root.demand.iter_mut().for_each(&mut f);
+        for node in self.nodes.iter_mut().flatten() {
+            if let Is::Region(Region { demand: Some(demand), .. }) = &mut node.is {
+                f(demand);
+            }
+        }
+    }
+}
