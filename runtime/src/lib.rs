@@ -90,6 +90,7 @@ mod builder;
 pub mod cancel;
 mod context;
 mod error;
+mod group;
 pub(crate) mod primitive;
 mod runtime;
 mod scheduler;
@@ -107,6 +108,7 @@ pub use crate::builder::Builder;
 pub use crate::cancel::{CancelScope, Cancelled, catch_cancel, shield};
 pub use crate::error::{Elapsed, JoinError};
 
+pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};
 pub use crate::runtime::{Handle, Runtime, run};
 pub use crate::shutdown::ShutdownReport;
 pub use crate::spawn::{spawn, yield_now};

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use crate::context;
 use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
-use crate::task::JoinHandle;
 use crate::task::cell;
 use crate::task::extra::Extra;
+use crate::task::{JoinHandle, Runnable};
 
 /// Starts a task on the runtime this thread belongs to.
 ///
@@ -54,16 +54,35 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let (task, handle) = prepare(scheduler, Location::caller(), future, extra);
+    start(scheduler, task);
+    handle
+}
+
+/// A task that is yet to be started.
+#[track_caller]
+pub(crate) fn prepare<F>(
+    scheduler: &'static Scheduler,
+    site: &'static Location<'static>,
+    future: F,
+    extra: Option<Box<Extra>>,
+) -> (Runnable, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
     scheduler.assert_same_process();
-    let site = Location::caller();
     let new = cell::Spawn { owner: scheduler, site, home: None, extra };
     let (task, join) = cell::spawn::<OnWorkers, F>(future, new);
+    (task, JoinHandle::new(join))
+}
+
+pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable) {
     if scheduler.is_closing() {
         drop(task);
     } else {
         scheduler::schedule(scheduler, task, Cause::Spawn);
     }
-    JoinHandle::new(join)
 }
 
 /// How a task is to be started: for instance under a name.
@@ -93,6 +112,10 @@ impl Builder {
     pub fn name(mut self, name: impl AsRef<str>) -> Builder {
         self.extra = Some(Extra::named(name.as_ref()));
         self
+    }
+
+    pub(crate) fn into_extra(self) -> Option<Box<Extra>> {
+        self.extra
     }
 
     /// Starts the task, as [`spawn`] does.

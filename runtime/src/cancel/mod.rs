@@ -44,12 +44,13 @@ mod catch;
 mod node;
 mod scope;
 mod shield;
+mod together;
 mod token;
 
 pub use catch::{CatchCancel, catch_cancel};
 pub(crate) use node::{Entered, Place};
 pub use scope::{CancelScope, InScope};
 pub use shield::{Shield, shield};
+pub(crate) use together::{cancel_all, end_with_current};
 pub use token::Cancelled;
-#[allow(unused_imports)]
 pub(crate) use token::Passed;

@@ -557,6 +557,12 @@ pub(crate) fn is_current(task: &TaskRef) -> bool {
     polling::current_task() == Some(task.0)
 }
 
+/// Was the task that this thread is polling asked to end since the poll began?
+pub(crate) fn is_current_asked() -> bool {
+    // SAFETY: as in `current`.
+    polling::current_task().is_some_and(|task| unsafe { task.as_ref() }.state.is_cancelled())
+}
+
 /// Wakes by reference: the one way from a waker to a queue.
 ///
 /// # Safety
@@ -637,7 +643,6 @@ impl Runnable {
     }
 
     /// A counted reference to the same task.
-    #[cfg(filch_loom)]
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: rule 1.
         unsafe { TaskRef::new(self.0) }

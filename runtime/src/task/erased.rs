@@ -6,10 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::cell::{self, Ending, TaskRef};
+use super::cell::{self, Closed, Ending, Job, Listed, Place, Runnable, Schedule, Spawn, TaskRef};
 use super::extra::{self, Force, Request, Watch, WatchId, Watched};
 use super::tree::NodeId;
-use super::{Id, TaskInfo};
+use super::{Id, JoinError, TaskInfo};
 use crate::primitive::Mutex;
 
 /// A task, whatever its output is. Clones stand for the same task; none keeps it from ending.
@@ -44,6 +44,11 @@ pub fn current() -> Option<Task> {
 impl Task {
     pub(crate) fn new(task: TaskRef) -> Task {
         Task(task)
+    }
+
+    /// The task that is running here; outside of tasks one that has ended already.
+    pub(crate) fn current_or_nobody(site: &'static Location<'static>) -> Task {
+        cell::current().map_or_else(|| Task(nobody(site)), Task)
     }
 
     pub(crate) fn task(&self) -> &TaskRef {
@@ -202,6 +207,37 @@ impl Task {
     pub fn remove_done(&self, id: CallbackId) -> usize {
         usize::from(id.0.is_some_and(|id| extra::unwatch(&self.0, id)))
     }
+}
+
+/// A task that is none: it never ran.
+fn nobody(site: &'static Location<'static>) -> TaskRef {
+    let task = cell::root::<Nowhere>(Spawn { owner: &Nowhere, site, home: None, extra: None });
+    task.task()
+}
+
+#[derive(Debug)]
+struct Nowhere;
+
+impl Schedule for Nowhere {
+    type Owner = Nowhere;
+
+    fn schedule(_: &'static Nowhere, task: Runnable) {
+        drop(task);
+    }
+
+    fn track(_: &'static Nowhere, task: Listed) -> Result<Place, (Closed, Listed)> {
+        Err((Closed, task))
+    }
+
+    fn untrack(_: &'static Nowhere, _: Place) -> Listed {
+        unreachable!("it is in no list")
+    }
+
+    fn later(_: &'static Nowhere, job: Job) {
+        job();
+    }
+
+    fn unhandled(_: &'static Nowhere, _: &JoinError) {}
 }
 
 /// Finds a callback of a task again: see [`Task::remove_done`].

@@ -89,7 +89,7 @@ impl Extra {
 
     /// Watched from the start.
     pub(crate) fn watch_from_start(
-        self: &mut Box<Extra>,
+        &mut self,
         parent: Option<Id>,
         watch: Arc<dyn Watch>,
         key: usize,

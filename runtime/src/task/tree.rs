@@ -188,6 +188,10 @@ impl Tree {
         self.hard = true;
     }
 
+    pub(crate) fn is_hard(&self) -> bool {
+        self.hard
+    }
+
     pub(crate) fn count(&self, region: NodeId) -> usize {
         self.demand(region).map_or(0, |demand| demand.count)
     }

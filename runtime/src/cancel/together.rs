@@ -1,0 +1,47 @@
+//! Tasks that a future answers for: they end before it does, or before its task does.
+//!
+//! A group, a `gather`, a linked handle, a `wait_for` stay until the tasks they started have ended. But
+//! a future can be dropped at any time, and a drop cannot wait. Then the *task* waits: the
+//! tasks are cancelled, and the one that dropped the future is not seen to be complete until they
+//! have ended. (Kotlin's rule. It is sound here because tasks are `'static`: none of them borrows from
+//! what was dropped.)
+
+use std::sync::Arc;
+
+use crate::task::cell;
+use crate::task::extra::{self, Force, Hold, Request, Watch};
+use crate::task::{Ending, TaskRef};
+
+/// Nothing is to be done when a task has ended, but to let go of the hold.
+impl Watch for Hold {
+    fn ended(&self, _: &TaskRef, _: usize, _: Ending) {}
+}
+
+/// The future that answers for these tasks is dropped: cancels them, and keeps the task that runs
+/// here from completing before they have. Outside any task there is nobody who could wait.
+pub(crate) fn end_with_current(tasks: &[TaskRef], request: &Request) {
+    if tasks.is_empty() {
+        return;
+    }
+    let owner = cell::current();
+    let is_hard = |owner: &TaskRef| owner.header().extra().is_some_and(|e| e.tree().is_hard());
+    // What ends the owner the hard way ends what belongs to it.
+    let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };
+    let hold: Option<Arc<dyn Watch>> =
+        owner.as_ref().map(|owner| Arc::new(Hold::new(owner.clone())) as Arc<dyn Watch>);
+    for task in tasks {
+        // (A task that drops a future which answers for itself would wait for ever.)
+        let own = owner.as_ref().is_some_and(|owner| owner.header().id() == task.header().id());
+        if let Some(hold) = hold.as_ref().filter(|_| !own) {
+            let _ = extra::watch(task, Arc::clone(hold), 0);
+        }
+        extra::on_request(task, request.clone(), force);
+    }
+}
+
+/// Asks tasks to end.
+pub(crate) fn cancel_all(tasks: &[TaskRef], request: &Request) {
+    for task in tasks {
+        extra::on_request(task, request.clone(), Force::Cancel);
+    }
+}

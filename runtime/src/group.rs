@@ -1,0 +1,775 @@
+//! Task groups: tasks that end together.
+//!
+//! ```text
+//!            ┌── body: spawns members, computes
+//! Group ─────┼── member ─┐
+//!            └── member ─┴─► ended: leaves the group; the last one wakes the Group
+//! ```
+//!
+//! A group's future is a *catch* for requests from outside, and its body a *region* of its own (see
+//! `task/tree.rs`). Whatever ends the body early (a request, [`TaskGroup::cancel`], a member's error or panic)
+//! also cancels the members; and whatever happens, the group stays until all of them have ended,
+//! cleanups included. A member that has ended is forgotten at once.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+
+use crate::cancel::{Cancelled, Entered, Passed, Place, cancel_all, end_with_current};
+use crate::context;
+use crate::error::JoinError;
+use crate::primitive::Mutex;
+use crate::spawn;
+use crate::task::cell;
+use crate::task::extra::{self, Request, Watch};
+use crate::task::polling::{self, Waits};
+use crate::task::tree::Kind;
+use crate::task::{self, Ending, JoinHandle, Task, TaskRef};
+
+/// Runs `body`, and the tasks it starts in the group, until all of them have ended.
+///
+/// If a member gives `Err` (or the body does), the others are cancelled, and when all have ended, all
+/// errors come out together. A panic of a member resumes here, after all have ended. A member
+/// that is cancelled by itself harms nobody. Members may start further members as long as the
+/// group is not over.
+///
+/// A body of type `()` makes a group that cannot fail; its members are `()` as well. Otherwise body and members give
+/// `Result<_, E>` with the same `E`. (An endless body needs a type:
+/// `async |group| -> io::Result<()> { loop { … } }`.)
+///
+/// # Cancellation
+///
+/// If the task (or a timeout around) is cancelled, the body is dropped where it waits (catches in it
+/// hear of that first), the members are cancelled, and the group waits for their cleanups. If there
+/// are errors then, they are the result, and the request acts where the task waits next.
+///
+/// # Panics
+///
+/// With the first panic of a member or the body.
+///
+/// # Cancel safety
+///
+/// Dropping it cancels the members; the task that drops it is not seen to be complete until they
+/// have ended.
+///
+/// ```
+/// use filch::{GroupError, task_group};
+/// use std::io;
+///
+/// let sum = filch::run(task_group(async |group| {
+///     let one = group.spawn(async { io::Result::Ok(1) });
+///     let two = group.spawn(async { Ok(2) });
+///     Ok(one.await.unwrap() + two.await.unwrap())
+/// }));
+/// assert_eq!(sum.unwrap(), 3);
+///
+/// let failed: Result<(), GroupError<String>> = filch::run(task_group(async |group| {
+///     group.spawn(async { Err::<(), _>("no route".to_string()) });
+///     std::future::pending().await
+/// }));
+/// assert_eq!(failed.unwrap_err().into_first().unwrap(), "no route");
+/// ```
+#[doc(alias = "TaskGroup")]
+#[doc(alias = "JoinSet")]
+#[doc(alias = "nursery")]
+#[track_caller]
+pub fn task_group<E, Fut>(body: impl FnOnce(TaskGroup<E>) -> Fut) -> Group<E, Fut>
+where
+    E: Send + 'static,
+    Fut: Future<Output: Body<E>>,
+{
+    let group = TaskGroup { shared: Arc::new(Shared(Mutex::new(Inner::default()))) };
+    let shared = Arc::clone(&group.shared);
+    Group {
+        body: Some(body(group)),
+        value: None,
+        shared,
+        outer: Place::new(Kind::Catch),
+        region: Place::new(Kind::Region),
+        stage: Stage::Open,
+        raised: false,
+        begun: false,
+    }
+}
+
+/// To start tasks in a group, or end it: what the body of [`task_group`] is given. Clones stand for the
+/// same group, and may outlive it.
+pub struct TaskGroup<E> {
+    shared: Arc<Shared<E>>,
+}
+
+struct Shared<E>(Mutex<Inner<E>>);
+
+struct Inner<E> {
+    /// Members that have not ended. `None`: a free place, or a member that is being made.
+    members: Vec<Option<TaskRef>>,
+    free: Vec<usize>,
+    failures: Vec<Failure<E>>,
+    panic: Option<Box<dyn Any + Send>>,
+    /// Why members and body are to end.
+    request: Option<Request>,
+    /// Nobody can join any more.
+    closed: bool,
+    /// The future is gone; nobody will look at failures.
+    abandoned: bool,
+    waker: Option<Waker>,
+}
+
+impl<E> Default for Inner<E> {
+    fn default() -> Inner<E> {
+        Inner {
+            members: Vec::new(),
+            free: Vec::new(),
+            failures: Vec::new(),
+            panic: None,
+            request: None,
+            closed: false,
+            abandoned: false,
+            waker: None,
+        }
+    }
+}
+
+impl<E> Inner<E> {
+    fn living(&self) -> usize {
+        self.members.len() - self.free.len()
+    }
+
+    fn tasks(&self) -> Vec<TaskRef> {
+        self.members.iter().flatten().cloned().collect()
+    }
+}
+
+// ── members ───────────────────────────────────────────────────────────────────────────────────
+
+impl<E: Send + 'static> TaskGroup<E> {
+    /// Starts a task in the group. Its handle may be dropped; awaited, it gives the value.
+    /// Of a member that has failed the handle only says [so](JoinError::is_group_failure): the group
+    /// has the error.
+    ///
+    /// In a group that is over or being cancelled, the future is dropped, and the handle is that of
+    /// a cancelled task. [`try_spawn`](TaskGroup::try_spawn) gives it back instead.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[doc(alias = "create_task")]
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as Outcome<E>>::Ok>
+    where
+        F: Future<Output: Outcome<E>> + Send + 'static,
+    {
+        self.spawn_with(task::Builder::new(), future)
+    }
+
+    /// As [`spawn`](TaskGroup::spawn), for instance under a name.
+    ///
+    /// ```
+    /// use filch::{task, task_group};
+    /// filch::run(task_group(async |group| {
+    ///     let member = group.spawn_with(task::Builder::new().name("fetch"), async {});
+    ///     assert_eq!(member.name().as_deref(), Some("fetch"));
+    /// }));
+    /// ```
+    #[track_caller]
+    pub fn spawn_with<F>(
+        &self,
+        builder: task::Builder,
+        future: F,
+    ) -> JoinHandle<<F::Output as Outcome<E>>::Ok>
+    where
+        F: Future<Output: Outcome<E>> + Send + 'static,
+    {
+        let site = Location::caller();
+        match self.admit(builder, site, future) {
+            Ok(handle) => handle,
+            Err((Closed { future }, builder)) => {
+                let scheduler = scheduler();
+                let member = Member::new(future, &self.shared);
+                let (task, handle) = spawn::prepare(scheduler, site, member, builder.into_extra());
+                let reason = Some("its group is over or was cancelled".into());
+                task.fail(|label| JoinError::cancelled(label, Request { reason, place: site }));
+                handle
+            }
+        }
+    }
+
+    /// As [`spawn`](TaskGroup::spawn), if the group still takes members.
+    ///
+    /// # Errors
+    ///
+    /// The future, unpolled, if the group is over or being cancelled.
+    ///
+    /// ```
+    /// let mut late = None;
+    /// let group = filch::run(filch::task_group(async |group| -> Result<_, ()> { Ok(group) })).unwrap();
+    /// filch::run(async {
+    ///     let refused = group.try_spawn(async { Ok::<_, ()>(7) }).unwrap_err();
+    ///     late = Some(refused.future.await);
+    /// });
+    /// assert_eq!(late, Some(Ok(7)));
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(
+        &self,
+        future: F,
+    ) -> Result<JoinHandle<<F::Output as Outcome<E>>::Ok>, Closed<F>>
+    where
+        F: Future<Output: Outcome<E>> + Send + 'static,
+    {
+        self.admit(task::Builder::new(), Location::caller(), future).map_err(|(closed, _)| closed)
+    }
+
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.shared.0.lock().living()
+    }
+
+    /// Have all members ended?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Cancels all members and the body. The group waits for their cleanups; then a body of type `()` ends
+    /// without a word, any other gives an error with [`is_cancelled`](GroupError::is_cancelled), unless the body
+    /// had its value already. Doing it twice changes nothing.
+    ///
+    /// ```
+    /// filch::run(filch::task_group(async |group| {
+    ///     group.spawn(std::future::pending());
+    ///     group.cancel();
+    ///     std::future::pending().await
+    /// }));
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self) {
+        self.shared.cancel(&Request::here());
+    }
+
+    #[track_caller]
+    #[expect(clippy::type_complexity, reason = "the builder comes back as well")]
+    fn admit<F>(
+        &self,
+        builder: task::Builder,
+        site: &'static Location<'static>,
+        future: F,
+    ) -> Result<JoinHandle<<F::Output as Outcome<E>>::Ok>, (Closed<F>, task::Builder)>
+    where
+        F: Future<Output: Outcome<E>> + Send + 'static,
+    {
+        let scheduler = scheduler();
+        let seat = {
+            let mut inner = self.shared.0.lock();
+            if inner.closed || inner.request.is_some() {
+                return Err((Closed { future }, builder));
+            }
+            inner.free.pop().unwrap_or_else(|| {
+                inner.members.push(None);
+                inner.members.len() - 1
+            })
+        };
+        let mut extra = builder.into_extra().unwrap_or_default();
+        let parent = cell::current().map(|parent| parent.header().id());
+        extra.watch_from_start(parent, Arc::clone(&self.shared) as _, seat);
+        let member = Member::new(future, &self.shared);
+        let (task, handle) = spawn::prepare(scheduler, site, member, Some(extra));
+        // Before it can end, and before it is started: so a cancel finds it.
+        let request = {
+            let mut inner = self.shared.0.lock();
+            inner.members[seat] = Some(handle.task().task().clone());
+            inner.request.clone()
+        };
+        if let Some(request) = request {
+            cancel_all(&[handle.task().task().clone()], &request);
+        }
+        spawn::start(scheduler, task);
+        Ok(handle)
+    }
+}
+
+#[track_caller]
+fn scheduler() -> &'static crate::scheduler::Scheduler {
+    match context::scheduler() {
+        Some(scheduler) => scheduler,
+        None => context::none("TaskGroup::spawn"),
+    }
+}
+
+impl<E> Shared<E> {
+    /// Members are asked now; the body by the group's future, which is woken for that.
+    fn cancel(&self, request: &Request) {
+        let mut inner = self.0.lock();
+        if inner.closed || inner.request.is_some() {
+            return;
+        }
+        inner.request = Some(request.clone());
+        let (tasks, waker) = (inner.tasks(), inner.waker.take());
+        drop(inner);
+        cancel_all(&tasks, request);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn failed(&self, task: Task, error: E) {
+        let reason = format!("{task} of the same group failed").into();
+        let place = task.spawned_at();
+        self.0.lock().failures.push(Failure { task, error });
+        self.cancel(&Request { reason: Some(reason), place });
+    }
+
+    /// Gives the payload back if nobody will ever look.
+    fn panicked(
+        &self,
+        payload: Box<dyn Any + Send>,
+        task: Option<Task>,
+    ) -> Option<Box<dyn Any + Send>> {
+        let mut inner = self.0.lock();
+        if inner.abandoned {
+            return Some(payload);
+        }
+        let spare = match inner.panic {
+            None => {
+                inner.panic = Some(payload);
+                None
+            }
+            // The first one is resumed.
+            Some(_) => Some(payload),
+        };
+        drop(inner);
+        let place = task.as_ref().map_or_else(Location::caller, Task::spawned_at);
+        let reason = task.map_or("the body of the group panicked".into(), |task| {
+            format!("{task} of the same group panicked").into()
+        });
+        self.cancel(&Request { reason: Some(reason), place });
+        spare
+    }
+}
+
+/// A member is gone for good, with all that belongs to it.
+impl<E: Send> Watch for Shared<E> {
+    fn ended(&self, _: &TaskRef, seat: usize, _: Ending) {
+        let mut inner = self.0.lock();
+        let task = inner.members[seat].take();
+        inner.free.push(seat);
+        let waker = if inner.living() == 0 { inner.waker.take() } else { None };
+        drop(inner);
+        drop(task);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+pin_project! {
+    /// What a member's task polls: its failure goes to the group.
+    struct Member<F, E> {
+        #[pin]
+        future: Option<F>,
+        group: Arc<Shared<E>>,
+    }
+
+    impl<F, E> PinnedDrop for Member<F, E> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+            if let Err(payload) = dropped {
+                let task = task::current();
+                if let Some(payload) = this.group.panicked(payload, task) {
+                    resume_unwind(payload);
+                }
+            }
+        }
+    }
+}
+
+impl<F, E> Member<F, E> {
+    fn new(future: F, group: &Arc<Shared<E>>) -> Member<F, E> {
+        Member { future: Some(future), group: Arc::clone(group) }
+    }
+}
+
+impl<F, E> Future for Member<F, E>
+where
+    F: Future<Output: Outcome<E>>,
+{
+    type Output = <F::Output as Outcome<E>>::Ok;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let future = this.future.as_mut().as_pin_mut().expect("it has not ended");
+        let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => match output.into_result() {
+                Ok(value) => return Poll::Ready(value),
+                Err(error) => Ok(error),
+            },
+            Err(payload) => Err(payload),
+        };
+        let task = task::current().expect("a member is a task");
+        let error = match failure {
+            Ok(error) => match extra::overruled(task.task().header()) {
+                None => {
+                    this.group.failed(task, error);
+                    None
+                }
+                // The error carries the token of a cancel: that is no failure.
+                overruled => {
+                    drop(error);
+                    overruled
+                }
+            },
+            Err(payload) => match this.group.panicked(payload, Some(task.clone())) {
+                None => None,
+                Some(payload) => Some(JoinError::panicked(payload, task.task().header().label())),
+            },
+        };
+        // There is no value, so the task ends the other way.
+        extra::fail_current(|label| error.unwrap_or_else(|| JoinError::in_group(label)));
+        Poll::Pending
+    }
+}
+
+// ── the group's own future ────────────────────────────────────────────────────────────────────
+
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// A request from outside has ended the body; it is kept until the members have ended.
+    Caught(Cancelled),
+    /// Passed on; what is around the group is about to be dropped for it.
+    Passed(Passed),
+    Done,
+}
+
+pin_project! {
+    /// The future of [`task_group`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Group<E, Fut>
+    where
+        E: Send,
+        E: 'static,
+        Fut: Future,
+    {
+        #[pin]
+        body: Option<Fut>,
+        value: Option<Fut::Output>,
+        shared: Arc<Shared<E>>,
+        outer: Place,
+        region: Place,
+        stage: Stage,
+        // The body was asked to end.
+        raised: bool,
+        begun: bool,
+    }
+
+    impl<E, Fut> PinnedDrop for Group<E, Fut>
+    where
+        E: Send,
+        E: 'static,
+        Fut: Future,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if matches!(this.stage, Stage::Done) {
+                return;
+            }
+            let request = Request {
+                reason: Some("its group was dropped".into()),
+                place: this.outer.site(),
+            };
+            let mut inner = this.shared.0.lock();
+            let request = inner.request.get_or_insert(request).clone();
+            inner.closed = true;
+            inner.abandoned = true;
+            let (tasks, waker) = (inner.tasks(), inner.waker.take());
+            let (failures, panic) = (std::mem::take(&mut inner.failures), inner.panic.take());
+            drop(inner);
+            end_with_current(&tasks, &request);
+            drop(waker);
+            drop(failures);
+            drop(panic);
+        }
+    }
+}
+
+impl<E, Fut> Future for Group<E, Fut>
+where
+    E: Send + 'static,
+    Fut: Future<Output: Body<E>>,
+{
+    type Output = <Fut::Output as Body<E>>::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut outside = None;
+        match this.stage {
+            Stage::Open => match this.outer.enter(cx.waker()) {
+                Entered::Poll(guard) => outside = guard,
+                Entered::Caught(token) => {
+                    this.body.set(None);
+                    this.region.leave();
+                    this.shared.cancel(&token.request());
+                    *this.stage = Stage::Caught(token);
+                }
+                Entered::Fired => unreachable!("a catch is no region"),
+            },
+            Stage::Passed(passed) if !passed.is_over() => return Poll::Pending,
+            Stage::Caught(_) | Stage::Passed(_) => {}
+            Stage::Done => panic!("a group was polled again after it had given its result"),
+        }
+        if this.body.is_some() {
+            let request = this.shared.listen(cx.waker());
+            if let Some(request) = request.filter(|_| !*this.raised) {
+                *this.raised = true;
+                if *this.begun && outside.is_some() {
+                    this.region.raise(request);
+                } else {
+                    // Nobody in there could be asked.
+                    this.body.set(None);
+                }
+            }
+            *this.begun = true;
+        }
+        if let Some(body) = this.body.as_mut().as_pin_mut() {
+            match this.region.enter(cx.waker()) {
+                Entered::Poll(guard) => {
+                    let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+                    drop(guard);
+                    match polled {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        // Its value carries the token of what cut it short.
+                        Ok(Poll::Ready(value)) if this.region.is_ridden() => drop(value),
+                        Ok(Poll::Ready(value)) => *this.value = Some(value),
+                        Err(payload) => drop(this.shared.panicked(payload, None)),
+                    }
+                }
+                _ => {}
+            }
+            this.body.set(None);
+            this.region.leave();
+            match this.value.take().map(Body::split) {
+                Some(Ok(value)) => *this.value = Some(value),
+                Some(Err(error)) => {
+                    this.shared.failed(Task::current_or_nobody(this.outer.site()), error);
+                }
+                None => {}
+            }
+        }
+        drop(outside);
+        if !this.shared.all_ended(cx.waker()) {
+            polling::waits_rather(Waits::At(this.outer.site()));
+            return Poll::Pending;
+        }
+        let (failures, panic) = this.shared.harvest();
+        // A request from outside that nobody here has heard of yet must not be taken for ours:
+        // suspend once more, and it acts.
+        let unheard = matches!(this.stage, Stage::Open) && this.value.is_none() && panic.is_none();
+        if unheard && failures.is_empty() && cell::is_current_asked() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let (Stage::Caught(_), None, true) = (&this.stage, &panic, failures.is_empty()) {
+            // Nothing to report, so it ends as asked: what is around it drops it.
+            if let Stage::Caught(token) = std::mem::replace(this.stage, Stage::Done) {
+                *this.stage = Stage::Passed(token.pass_on());
+            }
+            return Poll::Pending;
+        }
+        // (If a token is in there: dropping it passes the request on, which acts after this.)
+        *this.stage = Stage::Done;
+        this.outer.leave();
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        Poll::Ready(match this.value.take() {
+            Some(value) if failures.is_empty() => value.finish(),
+            value => {
+                drop(value);
+                <Fut::Output as Body<E>>::failed(GroupError { failures })
+            }
+        })
+    }
+}
+
+impl<E> Shared<E> {
+    /// Sees to it that `waker` is woken by whatever matters to the group; then, whether it is to
+    /// end.
+    fn listen(&self, waker: &Waker) -> Option<Request> {
+        let mut inner = self.0.lock();
+        if !inner.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            // Foreign code: not under the lock.
+            drop(inner);
+            let new = waker.clone();
+            inner = self.0.lock();
+            let old = inner.waker.replace(new);
+            drop(inner);
+            drop(old);
+            inner = self.0.lock();
+        }
+        inner.request.clone()
+    }
+
+    /// Have all members ended? Then the group is closed. Else the last one wakes `waker`.
+    fn all_ended(&self, waker: &Waker) -> bool {
+        let _ = self.listen(waker);
+        let mut inner = self.0.lock();
+        inner.closed = inner.closed || inner.living() == 0;
+        inner.closed
+    }
+
+    #[expect(clippy::type_complexity, reason = "a payload is what it is")]
+    fn harvest(&self) -> (Vec<Failure<E>>, Option<Box<dyn Any + Send>>) {
+        let mut inner = self.0.lock();
+        (std::mem::take(&mut inner.failures), inner.panic.take())
+    }
+}
+
+/// One member's error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure<E> {
+    /// The member (or the task of the group, if it was the body).
+    pub task: Task,
+    /// What it returned.
+    pub error: E,
+}
+
+/// What members of a group have returned as errors, in the order in which they ended.
+///
+/// ```
+/// use filch::{GroupError, task, task_group};
+/// let failed: Result<(), GroupError<&str>> = filch::run(task_group(async |group| {
+///     group.spawn_with(task::Builder::new().name("east"), async { Err::<(), _>("closed") });
+///     Ok(())
+/// }));
+/// let error = failed.unwrap_err();
+/// assert_eq!(error.errors()[0].error, "closed");
+/// assert_eq!(error.errors()[0].task.name().as_deref(), Some("east"));
+/// assert!(!error.is_cancelled());
+/// ```
+#[doc(alias = "ExceptionGroup")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct GroupError<E> {
+    failures: Vec<Failure<E>>,
+}
+
+impl<E> GroupError<E> {
+    /// All errors.
+    #[doc(alias = "exceptions")]
+    pub fn errors(&self) -> &[Failure<E>] {
+        &self.failures
+    }
+
+    /// The error that came first; `None` if the group was [cancelled](GroupError::is_cancelled).
+    pub fn into_first(self) -> Option<E> {
+        self.failures.into_iter().next().map(|failure| failure.error)
+    }
+
+    /// Nobody failed: [`TaskGroup::cancel`] has ended the body before it had a value.
+    pub fn is_cancelled(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+impl<E> IntoIterator for GroupError<E> {
+    type Item = Failure<E>;
+    type IntoIter = std::vec::IntoIter<Failure<E>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.failures.into_iter()
+    }
+}
+
+impl<'a, E> IntoIterator for &'a GroupError<E> {
+    type Item = &'a Failure<E>;
+    type IntoIter = std::slice::Iter<'a, Failure<E>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.failures.iter()
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for GroupError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failures[..] {
+            [] => f.write_str("the group was cancelled"),
+            [one] => write!(f, "{} failed: {}", one.task, one.error),
+            [first, ..] => {
+                write!(f, "{} tasks of a group failed, first ", self.failures.len())?;
+                write!(f, "{}: {}", first.task, first.error)
+            }
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failures = self.failures.iter().map(|failure| (&failure.task, &failure.error));
+        f.write_str("GroupError")?;
+        f.debug_list().entries(failures).finish()
+    }
+}
+
+impl<E: Error + 'static> Error for GroupError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.failures.first().map(|failure| &failure.error as _)
+    }
+}
+
+/// Of the kind of the first error; the rest is in the message and behind `source`.
+impl From<GroupError<io::Error>> for io::Error {
+    fn from(error: GroupError<io::Error>) -> io::Error {
+        let kind = error.failures.first().map(|failure| failure.error.kind());
+        io::Error::new(kind.unwrap_or(io::ErrorKind::Interrupted), error)
+    }
+}
+
+/// A group that takes no more members gives the future back: see [`TaskGroup::try_spawn`].
+pub struct Closed<F> {
+    /// Unpolled.
+    pub future: F,
+}
+
+impl<F> fmt::Display for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the group is over or was cancelled, and takes no further members")
+    }
+}
+
+impl<F> fmt::Debug for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed")
+    }
+}
+
+impl<F> Error for Closed<F> {}
+
+impl<E> Clone for TaskGroup<E> {
+    fn clone(&self) -> TaskGroup<E> {
+        TaskGroup { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E> fmt::Debug for TaskGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.shared.0.lock();
+        f.debug_struct("TaskGroup")
+            .field("members", &inner.living())
+            .field("failures", &inner.failures.len())
+            .field("closed", &inner.closed)
+            .finish()
+    }
+}
+
+impl<E: Send, Fut: Future> fmt::Debug for Group<E, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("members", &self.shared.0.lock().living()).finish()
+    }
+}
+
+mod kinds;
+pub use kinds::{Body, Outcome};
