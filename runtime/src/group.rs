@@ -12,10 +12,8 @@
 //! cleanups included. A member that has ended is forgotten at once.
 
 use std::any::Any;
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,10 +27,10 @@ use crate::error::JoinError;
 use crate::primitive::Mutex;
 use crate::spawn;
 use crate::task::cell;
-use crate::task::extra::{self, Request, Watch};
+use crate::task::extra::Request;
 use crate::task::polling::{self, Waits};
 use crate::task::tree::Kind;
-use crate::task::{self, Ending, JoinHandle, Task, TaskRef};
+use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 
 /// Runs `body`, and the tasks it starts in the group, until all of them have ended.
 ///
@@ -62,8 +60,7 @@ use crate::task::{self, Ending, JoinHandle, Task, TaskRef};
 ///
 /// ```
 /// use filch::{GroupError, task_group};
-/// use std::io;
-///
+/// ///
 /// let sum = filch::run(task_group(async |group| {
 ///     let one = group.spawn(async { io::Result::Ok(1) });
 ///     let two = group.spawn(async { Ok(2) });
@@ -86,7 +83,9 @@ where
     E: Send + 'static,
     Fut: Future<Output: Body<E>>,
 {
-    let group = TaskGroup { shared: Arc::new(Shared(Mutex::new(Inner::default()))) };
+    let group = TaskGroup {
+        shared: Arc::new(Shared { inner: Mutex::default(), waker: WakerSlot::default() }),
+    };
     let shared = Arc::clone(&group.shared);
     Group {
         body: Some(body(group)),
@@ -106,7 +105,10 @@ pub struct TaskGroup<E> {
     shared: Arc<Shared<E>>,
 }
 
-struct Shared<E>(Mutex<Inner<E>>);
+struct Shared<E> {
+    inner: Mutex<Inner<E>>,
+    waker: WakerSlot,
+}
 
 struct Inner<E> {
     /// Members that have not ended. `None`: a free place, or a member that is being made.
@@ -120,7 +122,6 @@ struct Inner<E> {
     closed: bool,
     /// The future is gone; nobody will look at failures.
     abandoned: bool,
-    waker: Option<Waker>,
 }
 
 impl<E> Default for Inner<E> {
@@ -133,7 +134,6 @@ impl<E> Default for Inner<E> {
             request: None,
             closed: false,
             abandoned: false,
-            waker: None,
         }
     }
 }
@@ -230,7 +230,7 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// How many members have not ended.
     pub fn len(&self) -> usize {
-        self.shared.0.lock().living()
+        self.shared.inner.lock().living()
     }
 
     /// Have all members ended?
@@ -267,7 +267,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     {
         let scheduler = scheduler();
         let seat = {
-            let mut inner = self.shared.0.lock();
+            let mut inner = self.shared.inner.lock();
             if inner.closed || inner.request.is_some() {
                 return Err((Closed { future }, builder));
             }
@@ -283,7 +283,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         let (task, handle) = spawn::prepare(scheduler, site, member, Some(extra));
         // Before it can end, and before it is started: so a cancel finds it.
         let request = {
-            let mut inner = self.shared.0.lock();
+            let mut inner = self.shared.inner.lock();
             inner.members[seat] = Some(handle.task().task().clone());
             inner.request.clone()
         };
@@ -306,21 +306,21 @@ fn scheduler() -> &'static crate::scheduler::Scheduler {
 impl<E> Shared<E> {
     /// Members are asked now; the body by the group's future, which is woken for that.
     fn cancel(&self, request: &Request) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closed || inner.request.is_some() {
             return;
         }
         inner.request = Some(request.clone());
-        let (tasks, waker) = (inner.tasks(), inner.waker.take());
+        let tasks = inner.tasks();
         drop(inner);
         cancel_all(&tasks, request);
-        waker.into_iter().for_each(Waker::wake);
+        self.waker.wake();
     }
 
     fn failed(&self, task: Task, error: E) {
         let reason = format!("{task} of the same group failed").into();
         let place = task.spawned_at();
-        self.0.lock().failures.push(Failure { task, error });
+        self.inner.lock().failures.push(Failure { task, error });
         self.cancel(&Request { reason: Some(reason), place });
     }
 
@@ -330,7 +330,7 @@ impl<E> Shared<E> {
         payload: Box<dyn Any + Send>,
         task: Option<Task>,
     ) -> Option<Box<dyn Any + Send>> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.abandoned {
             return Some(payload);
         }
@@ -349,88 +349,6 @@ impl<E> Shared<E> {
         });
         self.cancel(&Request { reason: Some(reason), place });
         spare
-    }
-}
-
-/// A member is gone for good, with all that belongs to it.
-impl<E: Send> Watch for Shared<E> {
-    fn ended(&self, _: &TaskRef, seat: usize, _: Ending) {
-        let mut inner = self.0.lock();
-        let task = inner.members[seat].take();
-        inner.free.push(seat);
-        let waker = if inner.living() == 0 { inner.waker.take() } else { None };
-        drop(inner);
-        drop(task);
-        waker.into_iter().for_each(Waker::wake);
-    }
-}
-
-pin_project! {
-    /// What a member's task polls: its failure goes to the group.
-    struct Member<F, E> {
-        #[pin]
-        future: Option<F>,
-        group: Arc<Shared<E>>,
-    }
-
-    impl<F, E> PinnedDrop for Member<F, E> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            if let Err(payload) = dropped {
-                let task = task::current();
-                if let Some(payload) = this.group.panicked(payload, task) {
-                    resume_unwind(payload);
-                }
-            }
-        }
-    }
-}
-
-impl<F, E> Member<F, E> {
-    fn new(future: F, group: &Arc<Shared<E>>) -> Member<F, E> {
-        Member { future: Some(future), group: Arc::clone(group) }
-    }
-}
-
-impl<F, E> Future for Member<F, E>
-where
-    F: Future<Output: Outcome<E>>,
-{
-    type Output = <F::Output as Outcome<E>>::Ok;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let future = this.future.as_mut().as_pin_mut().expect("it has not ended");
-        let failure = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => match output.into_result() {
-                Ok(value) => return Poll::Ready(value),
-                Err(error) => Ok(error),
-            },
-            Err(payload) => Err(payload),
-        };
-        let task = task::current().expect("a member is a task");
-        let error = match failure {
-            Ok(error) => match extra::overruled(task.task().header()) {
-                None => {
-                    this.group.failed(task, error);
-                    None
-                }
-                // The error carries the token of a cancel: that is no failure.
-                overruled => {
-                    drop(error);
-                    overruled
-                }
-            },
-            Err(payload) => match this.group.panicked(payload, Some(task.clone())) {
-                None => None,
-                Some(payload) => Some(JoinError::panicked(payload, task.task().header().label())),
-            },
-        };
-        // There is no value, so the task ends the other way.
-        extra::fail_current(|label| error.unwrap_or_else(|| JoinError::in_group(label)));
-        Poll::Pending
     }
 }
 
@@ -482,15 +400,14 @@ pin_project! {
                 reason: Some("its group was dropped".into()),
                 place: this.outer.site(),
             };
-            let mut inner = this.shared.0.lock();
+            let mut inner = this.shared.inner.lock();
             let request = inner.request.get_or_insert(request).clone();
             inner.closed = true;
             inner.abandoned = true;
-            let (tasks, waker) = (inner.tasks(), inner.waker.take());
+            let tasks = inner.tasks();
             let (failures, panic) = (std::mem::take(&mut inner.failures), inner.panic.take());
             drop(inner);
             end_with_current(&tasks, &request);
-            drop(waker);
             drop(failures);
             drop(panic);
         }
@@ -600,153 +517,24 @@ impl<E> Shared<E> {
     /// Sees to it that `waker` is woken by whatever matters to the group; then, whether it is to
     /// end.
     fn listen(&self, waker: &Waker) -> Option<Request> {
-        let mut inner = self.0.lock();
-        if !inner.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            // Foreign code: not under the lock.
-            drop(inner);
-            let new = waker.clone();
-            inner = self.0.lock();
-            let old = inner.waker.replace(new);
-            drop(inner);
-            drop(old);
-            inner = self.0.lock();
-        }
-        inner.request.clone()
+        self.waker.register(waker);
+        self.inner.lock().request.clone()
     }
 
     /// Have all members ended? Then the group is closed. Else the last one wakes `waker`.
     fn all_ended(&self, waker: &Waker) -> bool {
-        let _ = self.listen(waker);
-        let mut inner = self.0.lock();
+        self.waker.register(waker);
+        let mut inner = self.inner.lock();
         inner.closed = inner.closed || inner.living() == 0;
         inner.closed
     }
 
     #[expect(clippy::type_complexity, reason = "a payload is what it is")]
     fn harvest(&self) -> (Vec<Failure<E>>, Option<Box<dyn Any + Send>>) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         (std::mem::take(&mut inner.failures), inner.panic.take())
     }
 }
-
-/// One member's error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure<E> {
-    /// The member (or the task of the group, if it was the body).
-    pub task: Task,
-    /// What it returned.
-    pub error: E,
-}
-
-/// What members of a group have returned as errors, in the order in which they ended.
-///
-/// ```
-/// use filch::{GroupError, task, task_group};
-/// let failed: Result<(), GroupError<&str>> = filch::run(task_group(async |group| {
-///     group.spawn_with(task::Builder::new().name("east"), async { Err::<(), _>("closed") });
-///     Ok(())
-/// }));
-/// let error = failed.unwrap_err();
-/// assert_eq!(error.errors()[0].error, "closed");
-/// assert_eq!(error.errors()[0].task.name().as_deref(), Some("east"));
-/// assert!(!error.is_cancelled());
-/// ```
-#[doc(alias = "ExceptionGroup")]
-#[derive(Clone, PartialEq, Eq)]
-pub struct GroupError<E> {
-    failures: Vec<Failure<E>>,
-}
-
-impl<E> GroupError<E> {
-    /// All errors.
-    #[doc(alias = "exceptions")]
-    pub fn errors(&self) -> &[Failure<E>] {
-        &self.failures
-    }
-
-    /// The error that came first; `None` if the group was [cancelled](GroupError::is_cancelled).
-    pub fn into_first(self) -> Option<E> {
-        self.failures.into_iter().next().map(|failure| failure.error)
-    }
-
-    /// Nobody failed: [`TaskGroup::cancel`] has ended the body before it had a value.
-    pub fn is_cancelled(&self) -> bool {
-        self.failures.is_empty()
-    }
-}
-
-impl<E> IntoIterator for GroupError<E> {
-    type Item = Failure<E>;
-    type IntoIter = std::vec::IntoIter<Failure<E>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.failures.into_iter()
-    }
-}
-
-impl<'a, E> IntoIterator for &'a GroupError<E> {
-    type Item = &'a Failure<E>;
-    type IntoIter = std::slice::Iter<'a, Failure<E>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.failures.iter()
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for GroupError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.failures[..] {
-            [] => f.write_str("the group was cancelled"),
-            [one] => write!(f, "{} failed: {}", one.task, one.error),
-            [first, ..] => {
-                write!(f, "{} tasks of a group failed, first ", self.failures.len())?;
-                write!(f, "{}: {}", first.task, first.error)
-            }
-        }
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failures = self.failures.iter().map(|failure| (&failure.task, &failure.error));
-        f.write_str("GroupError")?;
-        f.debug_list().entries(failures).finish()
-    }
-}
-
-impl<E: Error + 'static> Error for GroupError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.failures.first().map(|failure| &failure.error as _)
-    }
-}
-
-/// Of the kind of the first error; the rest is in the message and behind `source`.
-impl From<GroupError<io::Error>> for io::Error {
-    fn from(error: GroupError<io::Error>) -> io::Error {
-        let kind = error.failures.first().map(|failure| failure.error.kind());
-        io::Error::new(kind.unwrap_or(io::ErrorKind::Interrupted), error)
-    }
-}
-
-/// A group that takes no more members gives the future back: see [`TaskGroup::try_spawn`].
-pub struct Closed<F> {
-    /// Unpolled.
-    pub future: F,
-}
-
-impl<F> fmt::Display for Closed<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the group is over or was cancelled, and takes no further members")
-    }
-}
-
-impl<F> fmt::Debug for Closed<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Closed")
-    }
-}
-
-impl<F> Error for Closed<F> {}
 
 impl<E> Clone for TaskGroup<E> {
     fn clone(&self) -> TaskGroup<E> {
@@ -756,7 +544,7 @@ impl<E> Clone for TaskGroup<E> {
 
 impl<E> fmt::Debug for TaskGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = self.shared.0.lock();
+        let inner = self.shared.inner.lock();
         f.debug_struct("TaskGroup")
             .field("members", &inner.living())
             .field("failures", &inner.failures.len())
@@ -767,9 +555,14 @@ impl<E> fmt::Debug for TaskGroup<E> {
 
 impl<E: Send, Fut: Future> fmt::Debug for Group<E, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Group").field("members", &self.shared.0.lock().living()).finish()
+        f.debug_struct("Group").field("members", &self.shared.inner.lock().living()).finish()
     }
 }
 
+mod error;
 mod kinds;
+mod member;
+
+pub use error::{Closed, Failure, GroupError};
 pub use kinds::{Body, Outcome};
+use member::Member;

@@ -21,6 +21,7 @@ use pin_project_lite::pin_project;
 use crate::cancel::{Entered, Place};
 use crate::error::Elapsed;
 use crate::primitive::Mutex;
+use crate::task::WakerSlot;
 use crate::task::extra::Request;
 use crate::task::polling;
 use crate::task::tree::Kind;
@@ -125,7 +126,7 @@ pub fn timeout_scope<Fut: Future>(
         Some(limit) => Some(Sleep::after(limit)),
         None => None,
     };
-    let deadline = Deadline { shared: Arc::default() };
+    let deadline = Deadline { shared: Arc::default(), waker: Arc::default() };
     deadline.shared.lock().when = sleep.as_ref().and_then(Sleep::deadline);
     let mut timeout = Timeout::new(f(deadline.clone()), sleep);
     timeout.shared = Some(deadline);
@@ -137,6 +138,7 @@ pub fn timeout_scope<Fut: Future>(
 #[derive(Debug, Clone)]
 pub struct Deadline {
     shared: Arc<Mutex<Shared>>,
+    waker: Arc<WakerSlot>,
 }
 
 #[derive(Debug, Default)]
@@ -146,7 +148,6 @@ struct Shared {
     changed: bool,
     expired: bool,
     ended: bool,
-    waker: Option<Waker>,
 }
 
 impl Deadline {
@@ -164,9 +165,8 @@ impl Deadline {
         }
         shared.when = when.into();
         shared.changed = true;
-        let waker = shared.waker.take();
         drop(shared);
-        waker.into_iter().for_each(Waker::wake);
+        self.waker.wake();
         true
     }
 
@@ -183,18 +183,9 @@ impl Deadline {
 
     /// Is there news for the timeout? (It is to be woken by the next.)
     fn look(&self, waker: &Waker) -> Option<Option<Instant>> {
-        let known = {
-            let shared = self.shared.lock();
-            shared.waker.as_ref().is_some_and(|old| old.will_wake(waker))
-        };
-        // Foreign code: not under the lock.
-        let new = (!known).then(|| waker.clone());
+        self.waker.register(waker);
         let mut shared = self.shared.lock();
-        let old = new.and_then(|new| shared.waker.replace(new));
-        let news = std::mem::take(&mut shared.changed).then_some(shared.when);
-        drop(shared);
-        drop(old);
-        news
+        std::mem::take(&mut shared.changed).then_some(shared.when)
     }
 }
 

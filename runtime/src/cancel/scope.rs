@@ -1,5 +1,6 @@
 //! A part of one or many tasks that can be cancelled from outside.
 
+use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::node::{Entered, Place};
 use super::token::Cancelled;
 use crate::primitive::Mutex;
+use crate::task::WakerSlot;
 use crate::task::extra::Request;
 use crate::task::tree::Kind;
 
@@ -40,9 +42,9 @@ pub struct CancelScope {
 struct Shared {
     requests: usize,
     first: Option<Request>,
-    /// Of the futures that run in it.
-    wakers: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    /// The futures that run in it, by number.
+    running: BTreeMap<u64, Arc<WakerSlot>>,
+    next: u64,
 }
 
 impl CancelScope {
@@ -67,9 +69,9 @@ impl CancelScope {
         let mut shared = self.shared.lock();
         shared.requests += 1;
         shared.first.get_or_insert(request);
-        let wakers: Vec<_> = shared.wakers.iter_mut().filter_map(Option::take).collect();
+        let running: Vec<_> = shared.running.values().cloned().collect();
         drop(shared);
-        wakers.into_iter().for_each(Waker::wake);
+        running.iter().for_each(|slot| slot.wake());
     }
 
     /// Has it been cancelled?
@@ -87,7 +89,7 @@ impl CancelScope {
     pub fn run<F: IntoFuture>(&self, future: F) -> InScope<F::IntoFuture> {
         InScope {
             future: Some(future.into_future()),
-            seat: Seat { scope: self.clone(), seat: None, seen: 0 },
+            seat: Seat { scope: self.clone(), waker: Arc::default(), number: None, seen: 0 },
             place: Place::new(Kind::Region),
         }
     }
@@ -105,11 +107,12 @@ pin_project! {
     }
 }
 
-/// Where a future's waker is kept in its scope.
+/// A future's place in its scope.
 #[derive(Debug)]
 struct Seat {
     scope: CancelScope,
-    seat: Option<usize>,
+    waker: Arc<WakerSlot>,
+    number: Option<u64>,
     /// Requests that were passed to the region already.
     seen: usize,
 }
@@ -117,23 +120,15 @@ struct Seat {
 impl Seat {
     /// Sees to it that a request wakes `waker`; then, whether there are new ones.
     fn look(&mut self, waker: &Waker) -> Option<Request> {
-        let mut shared = self.scope.shared.lock();
-        let seat = *self.seat.get_or_insert_with(|| {
-            shared.free.pop().unwrap_or_else(|| {
-                shared.wakers.push(None);
-                shared.wakers.len() - 1
-            })
-        });
-        if !shared.wakers[seat].as_ref().is_some_and(|old| old.will_wake(waker)) {
-            // Foreign code: not under the lock.
-            drop(shared);
-            let new = waker.clone();
-            shared = self.scope.shared.lock();
-            let old = shared.wakers[seat].replace(new);
-            drop(shared);
-            drop(old);
-            shared = self.scope.shared.lock();
+        if self.number.is_none() {
+            let mut shared = self.scope.shared.lock();
+            let number = shared.next;
+            shared.next += 1;
+            shared.running.insert(number, Arc::clone(&self.waker));
+            self.number = Some(number);
         }
+        self.waker.register(waker);
+        let shared = self.scope.shared.lock();
         let new = shared.requests > self.seen;
         self.seen = shared.requests;
         if new { shared.first.clone() } else { None }
@@ -146,12 +141,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat {
-            let mut shared = self.scope.shared.lock();
-            let waker = shared.wakers[seat].take();
-            shared.free.push(seat);
-            drop(shared);
-            drop(waker);
+        if let Some(number) = self.number {
+            let removed = self.scope.shared.lock().running.remove(&number);
+            drop(removed);
         }
     }
 }
@@ -162,7 +154,7 @@ impl<F: Future> Future for InScope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let ended = 'ended: {
-            let first_poll = this.seat.seat.is_none();
+            let first_poll = this.seat.number.is_none();
             let request = this.seat.look(cx.waker());
             let entered = this.place.enter(cx.waker());
             let guard = match (entered, request) {

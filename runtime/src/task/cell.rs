@@ -146,6 +146,7 @@ struct Cell<F: Future, S> {
     _kind: PhantomData<S>,
 }
 
+#[repr(C)]
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     output: ManuallyDrop<Result<F::Output, JoinError>>,
@@ -167,6 +168,8 @@ struct VTable {
     drop_output: unsafe fn(NonNull<Header>),
     /// Moves the output to where the second pointer says.
     take_output: unsafe fn(NonNull<Header>, *mut ()),
+    /// Points to the output.
+    output: unsafe fn(NonNull<Header>) -> *const (),
     dealloc: unsafe fn(NonNull<Header>),
     schedule: unsafe fn(NonNull<Header>),
     track: unsafe fn(NonNull<Header>) -> Result<Place, Closed>,
@@ -263,6 +266,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         overrule: Self::overrule,
         drop_output: Self::drop_output,
         take_output: Self::take_output,
+        output: Self::output,
         dealloc: Self::dealloc,
         schedule: Self::schedule,
         track: Self::track,
@@ -393,6 +397,14 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             to.cast::<Result<F::Output, JoinError>>()
                 .write(ManuallyDrop::take(&mut (*stage).output));
         });
+    }
+
+    /// # Safety
+    /// Rule 7.
+    unsafe fn output(header: NonNull<Header>) -> *const () {
+        // SAFETY: rule 7.
+        let cell = unsafe { header.cast::<Self>().as_ref() };
+        cell.stage.with(|stage| stage.cast::<()>())
     }
 
     /// # Safety

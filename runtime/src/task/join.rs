@@ -165,6 +165,10 @@ impl<T> JoinHandle<T> {
         self.join.try_take()
     }
 
+    pub(crate) fn peek(&mut self) -> Option<&Result<T, JoinError>> {
+        self.join.peek()
+    }
+
     /// Blocks the calling thread until the task has ended or the time is up (`None`: for ever).
     /// For threads outside the runtime; the counterpart of `concurrent.futures.Future.result`.
     ///

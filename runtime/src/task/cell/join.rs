@@ -52,6 +52,19 @@ impl<T> Join<T> {
         Some(self.take())
     }
 
+    /// A look at the output, if the task is complete and it was not taken.
+    pub(crate) fn peek(&mut self) -> Option<&Result<T, JoinError>> {
+        if self.taken || !self.header().state.is_complete() {
+            return None;
+        }
+        // SAFETY: rule 2, as in `take`; it stays where it is as long as `self` is borrowed, for only
+        // `self` can take it. Rule 7: the stage is a union without other bytes before its fields.
+        unsafe {
+            let output = (self.header().vtable.output)(self.task);
+            Some(&*output.cast::<Result<T, JoinError>>())
+        }
+    }
+
     /// The task is complete and the output was not taken.
     fn take(&mut self) -> Result<T, JoinError> {
         self.taken = true;
