@@ -24,3 +24,11 @@ pub fn run_test<F: Future>(
         }
     })
 }
+
+/// What `gather!` calls.
+#[track_caller]
+pub fn gather_tuple<Futures: crate::combine::Together>(
+    futures: Futures,
+) -> crate::combine::GatherTuple<Futures> {
+    crate::combine::GatherTuple::new(futures, std::panic::Location::caller())
+}

@@ -62,7 +62,7 @@ use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 /// use filch::{GroupError, task_group};
 /// ///
 /// let sum = filch::run(task_group(async |group| {
-///     let one = group.spawn(async { io::Result::Ok(1) });
+///     let one = group.spawn(async { std::io::Result::Ok(1) });
 ///     let two = group.spawn(async { Ok(2) });
 ///     Ok(one.await.unwrap() + two.await.unwrap())
 /// }));

@@ -88,6 +88,7 @@
 mod blocking;
 mod builder;
 pub mod cancel;
+pub mod combine;
 mod context;
 mod error;
 mod group;
@@ -106,6 +107,7 @@ pub use filch_macros::{main, test};
 pub use crate::blocking::spawn_blocking;
 pub use crate::builder::Builder;
 pub use crate::cancel::{CancelScope, Cancelled, catch_cancel, shield};
+pub use crate::combine::{TaskError, Until, as_completed, gather, try_gather, wait, wait_for};
 pub use crate::error::{Elapsed, JoinError};
 
 pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};

@@ -46,6 +46,10 @@ impl Place {
         Place { kind, site: Location::caller(), linked: None }
     }
 
+    pub(crate) fn at(kind: Kind, site: &'static Location<'static>) -> Place {
+        Place { kind, site, linked: None }
+    }
+
     pub(crate) fn site(&self) -> &'static Location<'static> {
         self.site
     }
