@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
-//! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken, [`live`] knows who waits,
-//! and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
+//! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken,
+//! [`live`] knows who waits, [`table`] shows the workers to each other, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
 pub(crate) mod due;
 pub(crate) mod injector;
@@ -18,6 +18,7 @@ pub(crate) mod queue;
 pub(crate) mod root;
 pub(crate) mod sleep;
 pub(crate) mod slot;
+pub(crate) mod table;
 pub(crate) mod worker;
 
 use std::sync::{Arc, PoisonError};

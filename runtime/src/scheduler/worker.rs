@@ -10,19 +10,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use super::queue::{Queue, Steal, Stealer};
+use super::queue::{Queue, Steal};
 use super::sleep::{WORKERS_PER_SET, notify_fence};
-use super::slot::{self, Slot};
+use super::slot;
+use super::table::{Entry, Table};
 use super::{Cause, Scheduler, WorkerSet};
-use crate::primitive::{AtomicU64, Ordering, tls};
-use crate::task::cell::{AtomicSite, Chain, Header};
+use crate::primitive::tls;
+use crate::task::cell::Chain;
 use crate::task::polling::{self, Blocking};
-use crate::task::{Ending, Id, Ran, Runnable, TaskInfo};
+use crate::task::{Ran, Runnable};
 
 /// A thief takes half of a deque, and no more than this.
 const STEAL: usize = 64;
@@ -39,88 +40,6 @@ const BATCH_ALONE: Duration = Duration::from_micros(30);
 const LOOK_EVERY: u32 = 4;
 /// How often a searcher goes round while races are being lost.
 const ROUNDS: u32 = 4;
-
-/// What thieves, and those who ask, may see of the workers of one runtime.
-#[derive(Debug)]
-pub(crate) struct Table {
-    /// Regular workers first, then room for spare ones.
-    entries: Box<[OnceLock<Arc<CachePadded<Entry>>>]>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Entry {
-    stealer: Stealer<Runnable>,
-    slot: Slot,
-    counts: Counts,
-    polling: PollingNow,
-}
-
-/// Which task a worker is polling (or has polled last, while it looks for the next), for those who
-/// find it stuck. Two plain stores a poll.
-#[derive(Debug, Default)]
-struct PollingNow {
-    /// 0: none.
-    id: AtomicU64,
-    site: AtomicSite,
-}
-
-/// How many tasks ended on a worker, and how. Written by the worker alone.
-#[derive(Debug)]
-struct Counts {
-    finished: AtomicU64,
-    cancelled: AtomicU64,
-    panicked: AtomicU64,
-}
-
-/// The sum over all workers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) finished: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) panicked: u64,
-}
-
-impl Table {
-    /// For this many workers, and as many spare ones.
-    pub(crate) fn new(workers: usize) -> Table {
-        Table { entries: (0..2 * workers).map(|_| OnceLock::new()).collect() }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        self.entries.iter().enumerate().filter_map(|(i, e)| Some((i, &***e.get()?)))
-    }
-
-    /// What the workers are polling just now.
-    pub(crate) fn stuck(&self) -> Vec<TaskInfo> {
-        self.entries().filter_map(|(_, entry)| entry.polling.info()).collect()
-    }
-
-    pub(crate) fn totals(&self) -> Totals {
-        self.entries().fold(Totals::default(), |sum, (_, entry)| Totals {
-            finished: sum.finished + entry.counts.finished.load(Ordering::Relaxed),
-            cancelled: sum.cancelled + entry.counts.cancelled.load(Ordering::Relaxed),
-            panicked: sum.panicked + entry.counts.panicked.load(Ordering::Relaxed),
-        })
-    }
-}
-
-impl PollingNow {
-    fn set(&self, task: &Header) {
-        self.site.store(task.site());
-        self.id.store(task.id().as_u64(), Ordering::Relaxed);
-    }
-
-    fn clear(&self) {
-        self.id.store(0, Ordering::Relaxed);
-    }
-
-    /// Of a worker that moves on meanwhile, id and site may be of two tasks; one that is stuck
-    /// does not move.
-    fn info(&self) -> Option<TaskInfo> {
-        let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
-        Some(TaskInfo::bare(id, self.site.load()?))
-    }
-}
 
 /// A worker's own side: it stays on its thread.
 #[derive(Debug)]
@@ -236,17 +155,7 @@ impl Worker {
     /// The worker of this index; enters it into the table.
     pub(crate) fn new(scheduler: &'static Scheduler, table: Arc<Table>, index: usize) -> Worker {
         let queue = Queue::new();
-        let entry = Entry {
-            stealer: queue.stealer(),
-            slot: Slot::new(),
-            counts: Counts {
-                finished: AtomicU64::new(0),
-                cancelled: AtomicU64::new(0),
-                panicked: AtomicU64::new(0),
-            },
-            polling: PollingNow::default(),
-        };
-        let entry = Arc::new(CachePadded::new(entry));
+        let entry = Arc::new(CachePadded::new(Entry::new(queue.stealer())));
         let entered = table.entries[index].set(Arc::clone(&entry));
         assert!(entered.is_ok(), "two workers have the same index");
         Worker {
@@ -303,7 +212,7 @@ impl Worker {
         match ran {
             Ran::Parked => {}
             Ran::Again(task) => self.push_again(task),
-            Ran::Ended(ending) => self.count(ending),
+            Ran::Ended(ending) => self.entry.count(ending),
         }
         if let Some(since) = self.batch_since.get() {
             self.share_batch(since);
@@ -552,17 +461,6 @@ impl Worker {
     fn workers_in_set(&self) -> usize {
         let first = self.index / WORKERS_PER_SET * WORKERS_PER_SET;
         (self.scheduler.workers() - first).min(WORKERS_PER_SET)
-    }
-
-    fn count(&self, ending: Ending) {
-        let counts = &self.entry.counts;
-        let count = match ending {
-            Ending::Finished => &counts.finished,
-            Ending::Cancelled => &counts.cancelled,
-            Ending::Panicked => &counts.panicked,
-        };
-        // The only writer: no read-modify-write needed.
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// xorshift: good enough to spread thieves.

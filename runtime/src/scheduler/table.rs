@@ -1,0 +1,117 @@
+//! What thieves, and those who ask, may see of a runtime's workers.
+
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_utils::CachePadded;
+
+use super::queue::Stealer;
+use super::slot::Slot;
+use crate::primitive::{AtomicU64, Ordering};
+use crate::task::cell::{AtomicSite, Header};
+use crate::task::{Ending, Id, Runnable, TaskInfo};
+
+/// The workers of one runtime.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Regular workers first, then room for spare ones.
+    pub(super) entries: Box<[OnceLock<Arc<CachePadded<Entry>>>]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(super) stealer: Stealer<Runnable>,
+    pub(super) slot: Slot,
+    counts: Counts,
+    pub(super) polling: PollingNow,
+}
+
+/// Which task a worker is polling (or has polled last, while it looks for the next), for those who
+/// find it stuck. Two plain stores a poll.
+#[derive(Debug, Default)]
+pub(super) struct PollingNow {
+    /// 0: none.
+    id: AtomicU64,
+    site: AtomicSite,
+}
+
+/// How many tasks ended on a worker, and how. Written by the worker alone.
+#[derive(Debug, Default)]
+struct Counts {
+    finished: AtomicU64,
+    cancelled: AtomicU64,
+    panicked: AtomicU64,
+}
+
+/// The sum over all workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) finished: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) panicked: u64,
+}
+
+impl Table {
+    /// For this many workers, and as many spare ones.
+    pub(crate) fn new(workers: usize) -> Table {
+        Table { entries: (0..2 * workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.entries.iter().enumerate().filter_map(|(i, e)| Some((i, &***e.get()?)))
+    }
+
+    /// What the workers are polling just now.
+    pub(crate) fn stuck(&self) -> Vec<TaskInfo> {
+        self.entries().filter_map(|(_, entry)| entry.polling.info()).collect()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.entries().fold(Totals::default(), |sum, (_, entry)| Totals {
+            finished: sum.finished + entry.counts.finished.load(Ordering::Relaxed),
+            cancelled: sum.cancelled + entry.counts.cancelled.load(Ordering::Relaxed),
+            panicked: sum.panicked + entry.counts.panicked.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl Entry {
+    pub(super) fn new(stealer: Stealer<Runnable>) -> Entry {
+        Entry {
+            stealer,
+            slot: Slot::new(),
+            counts: Counts::default(),
+            polling: PollingNow::default(),
+        }
+    }
+
+    /// By the worker itself.
+    #[inline]
+    pub(super) fn count(&self, ending: Ending) {
+        let count = match ending {
+            Ending::Finished => &self.counts.finished,
+            Ending::Cancelled => &self.counts.cancelled,
+            Ending::Panicked => &self.counts.panicked,
+        };
+        // The only writer: no read-modify-write needed.
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+impl PollingNow {
+    #[inline]
+    pub(super) fn set(&self, task: &Header) {
+        self.site.store(task.site());
+        self.id.store(task.id().as_u64(), Ordering::Relaxed);
+    }
+
+    pub(super) fn clear(&self) {
+        self.id.store(0, Ordering::Relaxed);
+    }
+
+    /// Of a worker that moves on meanwhile, id and site may be of two tasks; one that is stuck
+    /// does not move.
+    fn info(&self) -> Option<TaskInfo> {
+        let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
+        Some(TaskInfo::bare(id, self.site.load()?))
+    }
+}
