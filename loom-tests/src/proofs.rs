@@ -14,7 +14,7 @@ mod primitive {
 /// The runtime's protocols.
 mod runtime {
     use filch_loom_primitive::Whim;
-    use filch_under_loom::__models::{blocking, queues, root, shutdown, sleep, task};
+    use filch_under_loom::__models::{blocking, queues, quiet, root, shutdown, sleep, task};
 
     use super::proves::Proof;
 
@@ -117,6 +117,22 @@ mod runtime {
             .and("close ∥ leave", shutdown::close_leave)
             .about(&[])
             .seeded("leave-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn quiet_rest_move_on() {
+        const LATEST: &str = "an exchange of loom's always finds what was exchanged last; on weak \
+                              machines a look elsewhere may be ahead of it";
+        Proof::of("quiet: a worker wakes the root ∥ the root looks", quiet::worker_wakes_root)
+            .and("a job leaves work ∥ the root rests last", quiet::job_leaves_work)
+            .and("news from outside ∥ nothing to go to", quiet::news_while_moving)
+            .preemptions(3)
+            .about(&["runtime/src/scheduler/quiet.rs"])
+            .spare("[quiet-wake]", LATEST)
+            .spare("[quiet-claim]", LATEST)
+            .seeded("claim-blindly", "MODEL: time moved")
+            .seeded("wait-blindly", "deadlock")
             .check();
     }
 

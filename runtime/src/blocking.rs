@@ -25,6 +25,7 @@ use crate::error::JoinError;
 use crate::primitive::seeded;
 use crate::primitive::{Condvar, Mutex, MutexGuard};
 use crate::runtime::Handle;
+use crate::scheduler::quiet::Awake;
 use crate::scheduler::{OnWorkers, Scheduler};
 use crate::task::cell::{self, Closed, Listed, Place};
 use crate::task::polling::{self, Blocking};
@@ -148,18 +149,26 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Runnable>,
+    queue: VecDeque<Queued>,
     threads: usize,
     idle: usize,
     called: usize,
     stopping: bool,
 }
 
+/// A job that waits for a thread.
+#[derive(Debug)]
+struct Queued {
+    job: Runnable,
+    /// With a manual clock: no time passes until the job has ended. (Dropped after it.)
+    awake: Option<Awake>,
+}
+
 /// What a submitter does about its job.
 enum Submit {
     Queued,
     StartThread,
-    Refused(Runnable, Refusal),
+    Refused(Queued, Refusal),
 }
 
 enum Refusal {
@@ -178,12 +187,13 @@ impl Pool {
     }
 
     pub(crate) fn submit(&self, handle: &Handle, job: Runnable) {
-        let next = self.inner.state.lock().submit(job, self.limits);
+        let queued = Queued { job, awake: handle.quiet().map(Awake::new) };
+        let next = self.inner.state.lock().submit(queued, self.limits);
         match next {
             Submit::Queued => self.inner.news.notify_one(),
             Submit::StartThread => self.start_thread(handle),
-            Submit::Refused(job, Refusal::Stopping) => drop(job),
-            Submit::Refused(job, Refusal::Full) => {
+            Submit::Refused(queued, Refusal::Stopping) => drop(queued),
+            Submit::Refused(Queued { job, awake: _awake }, Refusal::Full) => {
                 let limit = self.limits.queue;
                 job.fail(|label| {
                     JoinError::rejected(
@@ -221,7 +231,7 @@ impl Pool {
         let stranded =
             if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
         drop(state);
-        for job in stranded {
+        for Queued { job, awake: _awake } in stranded {
             job.fail(|label| {
                 JoinError::rejected(
                     label,
@@ -267,7 +277,7 @@ impl Pool {
 }
 
 impl State {
-    fn submit(&mut self, job: Runnable, limits: Limits) -> Submit {
+    fn submit(&mut self, job: Queued, limits: Limits) -> Submit {
         if self.stopping {
             return Submit::Refused(job, Refusal::Stopping);
         }
@@ -294,10 +304,12 @@ impl Inner {
     fn work(&self, keep_alive: Duration) {
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(Queued { job, awake }) = state.queue.pop_front() {
                 drop(state);
+                let awake = awake.map(Awake::here);
                 // Its end is in its handle; a panic ended inside.
                 let _ = job.run();
+                drop(awake);
                 state = self.state.lock();
                 continue;
             }

@@ -14,6 +14,7 @@ use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
 use crate::context;
 use crate::primitive::{Condvar, Mutex};
+use crate::scheduler::quiet::Quiet;
 use crate::scheduler::table::Table;
 use crate::scheduler::worker::Worker;
 use crate::scheduler::{Scheduler, root};
@@ -101,6 +102,8 @@ struct Shared {
     scheduler: &'static Scheduler,
     table: Arc<Table>,
     timer: Timer,
+    /// With a manual clock: who is awake.
+    quiet: Option<Arc<Quiet>>,
     blocking: Pool,
     config: Config,
     presence: Mutex<Presence>,
@@ -138,10 +141,16 @@ impl Runtime {
     }
 
     pub(crate) fn start(config: Config, workers: usize, timer: Timer) -> io::Result<Runtime> {
+        let scheduler = Scheduler::obtain(workers);
+        let quiet = timer.clock().is_manual().then(|| {
+            let timer = timer.clone();
+            Arc::new(Quiet::new(scheduler, workers, Box::new(move || go_to_next_deadline(&timer))))
+        });
         let shared = Shared {
-            scheduler: Scheduler::obtain(workers),
+            scheduler,
             table: Arc::new(Table::new(workers)),
             timer,
+            quiet,
             blocking: Pool::new(config.blocking),
             config,
             presence: Mutex::new(Presence { workers, over: false }),
@@ -193,7 +202,7 @@ impl Runtime {
         let site = Location::caller();
         self.handle.scheduler().assert_same_process();
         let _entered = context::enter(self.handle.clone());
-        match root::block_on(self.handle.scheduler(), site, None, future) {
+        match root::block_on(self.handle.scheduler(), self.handle.quiet(), site, None, future) {
             Ok(value) => value,
             Err(root::Cancelled) => {
                 panic!("the future of block_on at {site} was cancelled, so there is no value")
@@ -247,6 +256,13 @@ impl Runtime {
     pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
         shutdown::with_grace(&self.handle, &mut self.threads, grace)
     }
+}
+
+/// Moves a manual clock on, when nothing else can happen. `false`: nobody waits for any time.
+fn go_to_next_deadline(timer: &Timer) -> bool {
+    let Some(next) = timer.next_deadline() else { return false };
+    timer.clock().advance(next.saturating_duration_since(timer.now()));
+    true
 }
 
 impl Drop for Runtime {
@@ -352,6 +368,10 @@ impl Handle {
         &self.shared.timer
     }
 
+    pub(crate) fn quiet(&self) -> Option<&Arc<Quiet>> {
+        self.shared.quiet.as_ref()
+    }
+
     pub(crate) fn blocking(&self) -> &Pool {
         &self.shared.blocking
     }
@@ -382,7 +402,7 @@ impl Handle {
             filch_timer::set_shard(index);
             sys::ask_for_short_slices();
             leaving.thread_starts();
-            Worker::new(scheduler, table, index).run();
+            Worker::new(scheduler, table, index, leaving.quiet().cloned()).run();
             leaving.thread_stops();
             leaving.workers_left(1);
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use loom::thread::{self, JoinHandle};
 
-use super::{Job, Limits, OnPool, Pool, Submit};
+use super::{Job, Limits, OnPool, Pool, Queued, Submit};
 use crate::__models::task::Bell;
 use crate::primitive::{Futex, Mutex, Ordering};
 use crate::scheduler::Scheduler;
@@ -45,7 +45,8 @@ impl Shop {
             extra: None,
         };
         let (job, handle) = cell::spawn::<OnPool, _>(Job(Some(job)), new);
-        let next = self.pool.inner.state.lock().submit(job, self.pool.limits);
+        let queued = Queued { job, awake: None };
+        let next = self.pool.inner.state.lock().submit(queued, self.pool.limits);
         match next {
             Submit::Queued => self.pool.inner.news.notify_one(),
             Submit::StartThread => self.threads.lock().push(Shop::start(&self.pool)),

@@ -36,3 +36,4 @@ pub mod sleep;
 pub mod task;
 
 pub use crate::blocking::models as blocking;
+pub use crate::scheduler::quiet::models as quiet;

@@ -8,13 +8,15 @@
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
 //! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken,
-//! [`live`] knows who waits, [`table`] shows the workers to each other, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
+//! [`live`] knows who waits, [`table`] shows the workers to each other, [`quiet`] notices when nothing
+//! can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
 pub(crate) mod due;
 pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod park;
 pub(crate) mod queue;
+pub(crate) mod quiet;
 pub(crate) mod root;
 pub(crate) mod sleep;
 pub(crate) mod slot;
@@ -182,6 +184,17 @@ impl Scheduler {
                 return;
             }
         }
+    }
+
+    /// Is every worker parked, and nothing on its way to one? (For [`quiet`].)
+    fn is_still(&self) -> bool {
+        let workers = self.workers();
+        self.sets.iter().enumerate().all(|(i, set)| {
+            set.sleep.are_all_parked((workers - i * WORKERS_PER_SET).min(WORKERS_PER_SET))
+                && set.injector.is_empty()
+                && set.due.is_empty()
+                && set.inboxes.iter().all(Stack::is_empty)
+        })
     }
 
     fn is_anybody_parked(&self) -> bool {

@@ -7,10 +7,11 @@
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use super::park::{NoDriver, Parker};
+use super::quiet::{AwakeHere, Quiet, Sitter};
 use super::{OnWorkers, Scheduler};
 use crate::error::JoinError;
 use crate::task::cell::{self, AtomicRunnable, Closed, Job, Listed, Place, Rooted};
@@ -23,6 +24,7 @@ pub(crate) struct Seat {
     mailbox: AtomicRunnable,
     parker: Parker,
     scheduler: Mutex<Option<&'static Scheduler>>,
+    sitter: Sitter,
 }
 
 static FREE: Mutex<Vec<&'static Seat>> = Mutex::new(Vec::new());
@@ -34,6 +36,7 @@ impl Schedule for OnSeat {
     type Owner = Seat;
 
     fn schedule(owner: &'static Seat, task: Runnable) {
+        owner.sitter.wakes();
         // The mailbox is empty: there is one `Runnable` of this task, and seats serve one task.
         drop(owner.mailbox.swap(Some(task)));
         owner.parker.unpark(None::<&NoDriver>);
@@ -68,6 +71,7 @@ impl Schedule for OnSeat {
 impl Seat {
     /// Sleeps until the task is woken: whoever does so fills the mailbox, then unparks.
     fn wait(&self) -> Runnable {
+        self.sitter.rests();
         loop {
             if let Some(task) = self.mailbox.take() {
                 return task;
@@ -78,24 +82,28 @@ impl Seat {
 }
 
 /// A seat taken; given back when dropped.
-struct Taken(&'static Seat);
+struct Taken(&'static Seat, #[allow(dead_code, reason = "it is dropped last")] Option<AwakeHere>);
 
 impl Taken {
-    fn new(scheduler: &'static Scheduler) -> Taken {
+    fn new(scheduler: &'static Scheduler, quiet: Option<&Arc<Quiet>>) -> Taken {
+        let awake = quiet.map(AwakeHere::root);
         let seat = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_else(|| {
             Box::leak(Box::new(Seat {
                 mailbox: AtomicRunnable::empty(),
                 parker: Parker::new(),
                 scheduler: Mutex::new(None),
+                sitter: Sitter::new(),
             }))
         });
         *seat.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheduler);
-        Taken(seat)
+        seat.sitter.sits_down(quiet);
+        Taken(seat, awake)
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
+        self.0.sitter.gets_up();
         *self.0.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = None;
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
     }
@@ -108,11 +116,12 @@ pub(crate) struct Cancelled;
 /// Polls a future on this thread, as a task, until it is ready.
 pub(crate) fn block_on<F: Future>(
     scheduler: &'static Scheduler,
+    quiet: Option<&Arc<Quiet>>,
     site: &'static Location<'static>,
     extra: Option<Box<Extra>>,
     future: F,
 ) -> Result<F::Output, Cancelled> {
-    let seat = Taken::new(scheduler);
+    let seat = Taken::new(scheduler, quiet);
     let mut future = pin!(Some(future));
     let spawn = cell::Spawn { owner: seat.0, site, home: None, extra };
     let mut task = cell::root::<OnSeat>(spawn);

@@ -71,6 +71,11 @@ impl Sleep {
         parked(self.word.load(Ordering::Relaxed)) != 0
     }
 
+    /// Are all of these workers parked, with nobody searching? (One look at one word.)
+    pub(crate) fn are_all_parked(&self, workers: usize) -> bool {
+        self.word.load(Ordering::Relaxed) == (1 << workers) - 1
+    }
+
     /// Something was put where only this worker looks: wakes it if it sleeps. The caller has
     /// executed [`notify_fence`] in between.
     pub(crate) fn notify(&self, worker: usize) {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use super::queue::{Queue, Steal};
+use super::quiet::Quiet;
 use super::sleep::{WORKERS_PER_SET, notify_fence};
 use super::slot;
 use super::table::{Entry, Table};
@@ -69,6 +70,8 @@ pub(crate) struct Worker {
     /// (crossbeam frees memory for everybody who uses its epochs), and what those wake or spawn
     /// must take the way from outside.
     open: Cell<bool>,
+    /// With a manual clock: who is awake.
+    quiet: Option<Arc<Quiet>>,
 }
 
 /// What this thread is to the scheduler.
@@ -153,7 +156,12 @@ pub(crate) fn batch(wakes: &mut dyn FnMut()) {
 
 impl Worker {
     /// The worker of this index; enters it into the table.
-    pub(crate) fn new(scheduler: &'static Scheduler, table: Arc<Table>, index: usize) -> Worker {
+    pub(crate) fn new(
+        scheduler: &'static Scheduler,
+        table: Arc<Table>,
+        index: usize,
+        quiet: Option<Arc<Quiet>>,
+    ) -> Worker {
         let queue = Queue::new();
         let entry = Arc::new(CachePadded::new(Entry::new(queue.stealer())));
         let entered = table.entries[index].set(Arc::clone(&entry));
@@ -172,6 +180,7 @@ impl Worker {
             batch_since: Cell::new(None),
             seed: Cell::new(0x9e37_79b9 ^ index as u32),
             open: Cell::new(false),
+            quiet,
         }
     }
 
@@ -430,6 +439,8 @@ impl Worker {
         let (sleep, bit) = (&self.set().sleep, self.index % WORKERS_PER_SET);
         self.entry.polling.clear();
         sleep.announce(bit, self.searching.take());
+        // Dropped on the way out, before any work is taken.
+        let mut resting = None;
         loop {
             if self.is_work_visible(true) || self.has_own_mail() {
                 sleep.retract(bit);
@@ -440,6 +451,9 @@ impl Worker {
                 sleep.retract(bit);
                 let _ = sleep.stop_search();
                 return Parked::Leave;
+            }
+            if let (Some(quiet), None) = (&self.quiet, &resting) {
+                resting = Some(quiet.park());
             }
             if sleep.park(bit) {
                 self.searching.set(true);
