@@ -125,7 +125,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | argument | meaning |
 /// |---|---|
 /// | `timeout = secs(5)` | the test fails, with its name and the limit, when it is not done after 5 seconds; also `millis(50)`, or any expression that is a `Duration` or an `Option<Duration>` |
-/// | `clock = manual` | time stands still until the test moves it; `clock = system` is the default |
+/// | `clock = manual` | time stands still, and jumps to the next deadline when nothing else can happen; `clock = system` is the default |
 /// | `crate = path` | where filch is found, see [`macro@main`] |
 /// | any other `key = value` | the method `key(value)` of filch's `Builder` |
 ///
@@ -138,6 +138,25 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///     let start = std::time::Instant::now();
 ///     filch::sleep(Duration::from_millis(20)).await;
 ///     assert!(start.elapsed() >= Duration::from_millis(20));
+/// }
+/// # }
+/// ```
+///
+/// With `clock = manual` a test that sleeps takes no time, and one that waits for what never comes fails at once: its
+/// limit counts on that clock, too, and is an hour if it sets none. `filch::time` has more about it.
+///
+/// ```
+/// # mod hidden {
+/// use filch::time::now;
+/// use std::time::Duration;
+///
+/// #[filch::test(clock = manual)]
+/// async fn the_slower_one_wins() {
+///     let start = now();
+///     let slow = filch::spawn(filch::sleep(Duration::from_secs(60)));
+///     filch::sleep(Duration::from_secs(20)).await;
+///     slow.await.unwrap();
+///     assert_eq!(now() - start, Duration::from_secs(60));
 /// }
 /// # }
 /// ```

@@ -148,8 +148,36 @@ impl Builder {
         self
     }
 
-    /// Time stands still until it is moved on. For tests.
-    #[doc(hidden)]
+    /// For tests: time stands still, and moves on to the next deadline when nothing else can
+    /// happen. Default: `false`, the system's clock.
+    ///
+    /// Nothing else can happen when all workers are idle, each thread in
+    /// [`block_on`](Runtime::block_on) waits (time moves on only if there is one), and no job of
+    /// [`spawn_blocking`](crate::spawn_blocking) is queued or runs. Other threads are not known to
+    /// the runtime: time does not wait for what they are about to do. And it does wait for a task
+    /// that is busy, also if it is busy asking for the time again and again, and for a job that
+    /// blocks until a task is done ([`join_timeout`](crate::JoinHandle::join_timeout)): `block_on`,
+    /// or a task that awaits, lets time pass.
+    ///
+    /// [`time::now`](crate::time::now) tells the time, [`time::advance`](crate::time::advance) moves
+    /// it by hand. `#[filch::test(clock = manual)]` sets this.
+    ///
+    /// ```
+    /// use filch::time::now;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (real_start, week) = (Instant::now(), Duration::from_secs(7 * 86_400));
+    /// let runtime = filch::Runtime::builder().manual_clock(true).build()?;
+    /// runtime.block_on(async {
+    ///     let start = now();
+    ///     let (short, long) = (filch::spawn(filch::sleep(week)), filch::sleep(2 * week));
+    ///     long.await;
+    ///     assert!(short.is_finished());
+    ///     assert_eq!(now() - start, 2 * week);
+    /// });
+    /// assert!(real_start.elapsed() < week);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn manual_clock(mut self, manual: bool) -> Builder {
         self.manual_clock = manual;
         self

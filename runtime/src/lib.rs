@@ -66,6 +66,7 @@
 //! | start tasks | [`spawn`](fn@spawn), [`task::Builder`], [`Handle::spawn`] from other threads |
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
+//! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
 //! | call what blocks | [`spawn_blocking`] |
 //! | let others run | [`yield_now`] |
 //!

@@ -4,6 +4,33 @@
 //! sleep is never early; it is late by at most the timer's gap (1 ms unless
 //! [`Builder::timer_gap`](crate::Builder::timer_gap) says otherwise) and what the system takes to
 //! wake a thread.
+//!
+//! # Tests that do not wait
+//!
+//! In a test with a manual clock (`#[filch::test(clock = manual)]`, or a runtime built with
+//! [`Builder::manual_clock`](crate::Builder::manual_clock)) time stands still while anything
+//! happens. When nothing can happen any more, because all tasks wait, it jumps to the next
+//! deadline. So a test that sleeps for a day takes no time, and what it measures is exact:
+//!
+//! ```
+//! use filch::time::now;
+//! use std::time::Duration;
+//!
+//! # mod hidden {
+//! # use super::*;
+//! #[filch::test(clock = manual)]
+//! # async fn hidden() {}
+//! # }
+//! async fn a_day_is_not_long() {
+//!     let start = now();
+//!     filch::sleep(Duration::from_secs(86_400)).await;
+//!     assert_eq!(now() - start, Duration::from_secs(86_400));
+//! }
+//! # let runtime = filch::Runtime::builder().manual_clock(true).build().unwrap();
+//! # runtime.block_on(a_day_is_not_long());
+//! ```
+//!
+//! Time is read with [`now`], and moved by hand with [`advance`].
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -63,16 +90,54 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// The present, on the clock of this thread's runtime (outside a runtime, the system's).
-pub(crate) fn now() -> Instant {
+///
+/// With the system's clock it is [`Instant::now`]. Code that wants to be tested with a manual clock
+/// asks this one.
+///
+/// ```
+/// use filch::time::now;
+/// use std::time::{Duration, Instant};
+///
+/// filch::run(async {
+///     let before = Instant::now();
+///     assert!(now() >= before);
+/// });
+///
+/// let by_hand = filch::Runtime::builder().manual_clock(true).build()?;
+/// by_hand.block_on(async {
+///     let start = now();
+///     assert_eq!(now(), start, "time stands still");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "time")]
+pub fn now() -> Instant {
     context::with(|handle| handle.timer().now()).unwrap_or_else(Instant::now)
 }
 
-/// Moves a manual clock on. What becomes due is woken before this returns, and runs after it.
+/// Moves a manual clock on, in one jump. What becomes due is woken before this returns; when it
+/// runs is up to the workers (`yield_now`, or whatever the test waits for, lets it).
+///
+/// A manual clock also moves on by itself, when nothing else can happen: see the
+/// [module's introduction](self). This is for what shall happen *between* two deadlines, or while
+/// something is busy.
 ///
 /// # Panics
 ///
-/// If this thread's runtime has no manual clock, or if there is no runtime.
-#[doc(hidden)]
+/// If this thread's runtime goes by the system's clock, which nobody moves; and outside a runtime.
+///
+/// ```
+/// use filch::time::{advance, now};
+/// use std::time::Duration;
+///
+/// let runtime = filch::Runtime::builder().manual_clock(true).build()?;
+/// runtime.block_on(async {
+///     let start = now();
+///     advance(Duration::from_secs(5));
+///     assert_eq!(now() - start, Duration::from_secs(5));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[track_caller]
 pub fn advance(duration: Duration) {
     // Cloned, so that what is woken does not run inside the borrow.
@@ -80,8 +145,9 @@ pub fn advance(duration: Duration) {
     match clock {
         Some(clock) if clock.is_manual() => clock.advance(duration),
         Some(_) => panic!(
-            "time::advance was called on a runtime whose clock is the system's; tests that move \
-             time on say `#[filch::test(clock = manual)]`"
+            "time::advance was called on a runtime that goes by the system's clock, which nobody \
+             moves; tests that move time on say `#[filch::test(clock = manual)]`, or build their \
+             runtime with `Builder::manual_clock(true)`"
         ),
         None => context::none("time::advance"),
     }
