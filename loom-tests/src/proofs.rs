@@ -14,7 +14,7 @@ mod primitive {
 /// The runtime's protocols.
 mod runtime {
     use filch_loom_primitive::Whim;
-    use filch_under_loom::__models::{blocking, queues, quiet, root, shutdown, sleep, task};
+    use filch_under_loom::__models::{blocking, local, queues, quiet, root, shutdown, sleep, task};
 
     use super::proves::Proof;
 
@@ -117,6 +117,16 @@ mod runtime {
             .and("close ∥ leave", shutdown::close_leave)
             .about(&[])
             .seeded("leave-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn local_close_leave() {
+        Proof::of("local: wake ∥ close ∥ leave", local::wake_close_leave)
+            .and("spawn ∥ close ∥ leave", local::spawn_close_leave)
+            .about(&[])
+            .seeded("leave-tasks-behind", "MODEL: dropped abroad")
+            .seeded("leave-the-inbox-open", "MODEL: a task was left behind")
             .check();
     }
 

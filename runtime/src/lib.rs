@@ -64,6 +64,7 @@
 //! | start a program | [`run`], [`#[filch::main]`](macro@main), [`#[filch::test]`](macro@test) |
 //! | keep a runtime, set it up, end it | [`Runtime`], [`Builder`], [`Runtime::shutdown`] |
 //! | start tasks | [`spawn`](fn@spawn), [`task::Builder`], [`Handle::spawn`] from other threads |
+//! | start tasks that must stay on one thread | [`spawn_local`] |
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
@@ -93,6 +94,7 @@ pub mod combine;
 mod context;
 mod error;
 mod group;
+mod local;
 pub(crate) mod primitive;
 mod runtime;
 mod scheduler;
@@ -110,6 +112,7 @@ pub use crate::builder::Builder;
 pub use crate::cancel::{CancelScope, Cancelled, catch_cancel, shield};
 pub use crate::combine::{TaskError, Until, as_completed, gather, try_gather, wait, wait_for};
 pub use crate::error::{Elapsed, JoinError};
+pub use crate::local::spawn_local;
 
 pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};
 pub use crate::runtime::{Handle, Runtime, run};

@@ -13,6 +13,7 @@ use filch_timer::Timer;
 use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
 use crate::context;
+use crate::local::spawn_local_on;
 use crate::primitive::{Condvar, Mutex};
 use crate::scheduler::quiet::Quiet;
 use crate::scheduler::table::Table;
@@ -220,6 +221,17 @@ impl Runtime {
         self.handle.spawn(future)
     }
 
+    /// Starts a task that stays on one thread, as [`filch::spawn_local`](crate::spawn_local) does.
+    #[track_caller]
+    pub fn spawn_local<F, Fut>(&self, f: F) -> JoinHandle<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        self.handle.spawn_local(f)
+    }
+
     /// Runs a blocking call, as [`filch::spawn_blocking`](crate::spawn_blocking) does.
     #[track_caller]
     pub fn spawn_blocking<F, T>(&self, f: F) -> JoinHandle<T>
@@ -319,6 +331,31 @@ impl Handle {
         F::Output: Send + 'static,
     {
         spawn_on(self.scheduler(), future, None)
+    }
+
+    /// Starts a task that stays on one thread, as [`filch::spawn_local`](crate::spawn_local) does,
+    /// from any thread.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// let runtime = filch::Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let mut length = handle.spawn_local(|| async {
+    ///     let text: Rc<str> = "stays here".into();
+    ///     filch::yield_now().await;
+    ///     text.len()
+    /// });
+    /// assert_eq!(length.join_timeout(None).unwrap().unwrap(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn_local<F, Fut>(&self, f: F) -> JoinHandle<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send + 'static,
+    {
+        spawn_local_on(self.scheduler(), f)
     }
 
     /// Runs a blocking call, as [`filch::spawn_blocking`](crate::spawn_blocking) does.

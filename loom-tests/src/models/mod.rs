@@ -29,6 +29,7 @@
 //! `loom::thread::Builder::new().stack_size(words)`.
 #![allow(unsafe_code)] // reads and writes of cells that loom watches
 
+pub mod local;
 pub mod queues;
 pub mod root;
 pub mod shutdown;

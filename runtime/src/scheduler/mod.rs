@@ -201,6 +201,12 @@ impl Scheduler {
         self.sets.iter().any(|set| set.sleep.is_anybody_parked())
     }
 
+    /// Where a task that must not move is at home: here, if this is a worker; else each in turn.
+    pub(crate) fn choose_home(&'static self) -> u16 {
+        worker::current_list(self)
+            .unwrap_or_else(|| (self.turn.fetch_add(1, Ordering::Relaxed) % self.workers()) as u16)
+    }
+
     /// Puts a task where only its home looks.
     fn push_home(&self, task: Runnable, home: usize) {
         let (set, index) = (home / WORKERS_PER_SET, home % WORKERS_PER_SET);
@@ -209,6 +215,7 @@ impl Scheduler {
                 notify_fence();
                 self.sets[set].sleep.notify(index);
             }
+            // Its home has left, so it was never started: see `local.rs`.
             Err(task) => drop(task),
         }
     }
@@ -259,6 +266,7 @@ impl Scheduler {
     }
 
     /// The last worker has left: whatever still comes in is refused, what came before dropped.
+    /// (In an inbox that is only what was never started: see `local.rs`.)
     pub(crate) fn seal(&self) {
         for set in &self.sets {
             drop(set.injector.close());

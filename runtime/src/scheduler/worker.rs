@@ -54,6 +54,7 @@ pub(crate) struct Worker {
     queue: Queue<Runnable>,
     /// Taken out of the inbox: tasks at home here.
     mine: RefCell<Chain>,
+    inbox_first: Cell<bool>,
     /// Polls so far, and when to look at the injectors next.
     tick: Cell<u32>,
     next_look: Cell<u32>,
@@ -173,6 +174,7 @@ impl Worker {
             index,
             queue,
             mine: RefCell::default(),
+            inbox_first: Cell::new(false),
             tick: Cell::new(0),
             next_look: Cell::new(LOOK_EVERY),
             from_slot: Cell::new(0),
@@ -193,6 +195,9 @@ impl Worker {
         while let Some(task) = worker.next() {
             worker.execute(task);
         }
+        // Of the tasks at home here none is both started and unfinished (see `local.rs`). What still
+        // comes is dropped by whoever brings it.
+        drop(worker.inbox().close());
         HERE.set(Here::Elsewhere);
         polling::set_blocking(Blocking::OutsideTasks);
     }
@@ -247,18 +252,27 @@ impl Worker {
             return Some(task);
         }
         self.from_slot.set(0);
-        self.queue.pop().or_else(|| slot.take())
+        self.queue.pop().or_else(|| slot.take()).or_else(|| self.look_inbox())
     }
 
-    /// Inbox, timer, injectors.
+    /// Inbox, timer, injectors. The inbox comes first every other time: a task at home here that
+    /// wakes itself is always in it, and must not keep the others waiting.
     fn look_outside(&self) -> Option<Runnable> {
-        self.look_inbox().or_else(|| {
-            let sets = &self.scheduler.sets;
-            let home = self.index / WORKERS_PER_SET;
-            (0..sets.len()).find_map(|i| {
-                let set = &sets[(home + i) % sets.len()];
-                self.take_due(set).or_else(|| self.take_injected(set))
-            })
+        let inbox_first = !self.inbox_first.get();
+        self.inbox_first.set(inbox_first);
+        if inbox_first {
+            self.look_inbox().or_else(|| self.look_at_sets())
+        } else {
+            self.look_at_sets().or_else(|| self.look_inbox())
+        }
+    }
+
+    fn look_at_sets(&self) -> Option<Runnable> {
+        let sets = &self.scheduler.sets;
+        let home = self.index / WORKERS_PER_SET;
+        (0..sets.len()).find_map(|i| {
+            let set = &sets[(home + i) % sets.len()];
+            self.take_due(set).or_else(|| self.take_injected(set))
         })
     }
 
@@ -348,7 +362,8 @@ impl Worker {
     /// A task that was woken in its own poll: behind all others.
     fn push_again(&self, task: Runnable) {
         if task.home().is_some() {
-            drop(self.inbox().push(task));
+            let pushed = self.inbox().push(task);
+            assert!(pushed.is_ok(), "a worker that has not left takes what is its own");
             return;
         }
         let alone = self.queue.is_empty() && self.entry.slot.is_empty();
