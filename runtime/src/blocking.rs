@@ -28,6 +28,7 @@ use crate::runtime::Handle;
 use crate::scheduler::quiet::Awake;
 use crate::scheduler::{OnWorkers, Scheduler};
 use crate::task::cell::{self, Closed, Listed, Place};
+use crate::task::local;
 use crate::task::polling::{self, Blocking};
 use crate::task::{JoinHandle, Runnable, Schedule};
 
@@ -75,7 +76,8 @@ where
     T: Send + 'static,
 {
     handle.scheduler().assert_same_process();
-    let new = cell::Spawn { owner: handle.scheduler(), site, home: None, extra: None };
+    let new =
+        cell::Spawn { owner: handle.scheduler(), site, home: None, extra: local::inherited(None) };
     let (job, join) = cell::spawn::<OnPool, _>(Job(Some(f)), new);
     handle.blocking().submit(handle, job);
     JoinHandle::new(join)

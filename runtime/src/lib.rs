@@ -70,6 +70,7 @@
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
 //! | call what blocks | [`spawn_blocking`] |
 //! | let others run | [`yield_now`] |
+//! | give a task values of its own | [`task_local!`] |
 //!
 //! Channels, locks and combinators are not in here: `async-channel`, `async-lock`, `event-listener`,
 //! `futures-lite` and `futures-concurrency` work with any runtime, and with this one.

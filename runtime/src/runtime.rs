@@ -23,6 +23,7 @@ use crate::shutdown::{self, ShutdownReport};
 use crate::spawn::spawn_on;
 use crate::sys;
 use crate::task::cell::contained;
+use crate::task::local;
 use crate::task::polling::{self, Blocking};
 use crate::task::{JoinHandle, TaskInfo};
 
@@ -203,7 +204,9 @@ impl Runtime {
         let site = Location::caller();
         self.handle.scheduler().assert_same_process();
         let _entered = context::enter(self.handle.clone());
-        match root::block_on(self.handle.scheduler(), self.handle.quiet(), site, None, future) {
+        let extra = local::inherited(None);
+        let scheduler = self.handle.scheduler();
+        match root::block_on(scheduler, self.handle.quiet(), site, extra, future) {
             Ok(value) => value,
             Err(root::Cancelled) => {
                 panic!("the future of block_on at {site} was cancelled, so there is no value")

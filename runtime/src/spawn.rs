@@ -9,6 +9,7 @@ use crate::context;
 use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
 use crate::task::cell;
 use crate::task::extra::Extra;
+use crate::task::local;
 use crate::task::{JoinHandle, Runnable};
 
 /// Starts a task on the runtime this thread belongs to.
@@ -72,6 +73,7 @@ where
     F::Output: Send + 'static,
 {
     scheduler.assert_same_process();
+    let extra = local::inherited(extra);
     let new = cell::Spawn { owner: scheduler, site, home: None, extra };
     let (task, join) = cell::spawn::<OnWorkers, F>(future, new);
     (task, JoinHandle::new(join))

@@ -569,10 +569,15 @@ pub(crate) fn is_current(task: &TaskRef) -> bool {
     polling::current_task() == Some(task.0)
 }
 
+/// A look at the task that this thread is polling: as [`current`], but nothing is counted.
+pub(crate) fn with_current<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
+    // SAFETY: as in `current`; `f` cannot keep the header, nor leave a frame that was there before.
+    polling::current_task().map(|task| f(unsafe { task.as_ref() }))
+}
+
 /// Was the task that this thread is polling asked to end since the poll began?
 pub(crate) fn is_current_asked() -> bool {
-    // SAFETY: as in `current`.
-    polling::current_task().is_some_and(|task| unsafe { task.as_ref() }.state.is_cancelled())
+    with_current(|task| task.state.is_cancelled()).unwrap_or(false)
 }
 
 /// Wakes by reference: the one way from a waker to a queue.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::cell::{self, Closed, Ending, Job, Listed, Place, Runnable, Schedule, Spawn, TaskRef};
 use super::extra::{self, Force, Request, Watch, WatchId, Watched};
+use super::polling;
 use super::tree::NodeId;
 use super::{Id, JoinError, TaskInfo};
 use crate::primitive::Mutex;
@@ -166,7 +167,7 @@ impl Task {
     /// ended already, `f` is called soon.
     ///
     /// It is called by the thread that ends the task, and must not block. A panic in it is
-    /// contained.
+    /// contained. No task is current in it, so it finds no [locals](crate::task_local).
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -251,6 +252,7 @@ struct Callback(Mutex<Option<Call>>);
 impl Callback {
     fn call(&self, task: &Task) {
         let f = self.0.lock().take();
+        let _outside = polling::outside();
         if let Some(f) = f {
             f(task);
         }

@@ -1,4 +1,4 @@
-//! What few tasks have: a name, a request to end, watchers, something that holds back their completion.
+//! What few tasks have: a name, locals, a request to end, watchers, something that holds back their completion.
 //!
 //! An ordinary task has none of it: one null pointer in its header. The rest of the runtime
 //! meets these fields in three hooks, and nothing else above the task reaches in:
@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::Id;
 use super::cell::{self, Ending, Header, TaskRef, contained};
+use super::local::Locals;
 use super::tree::{NodeId, Tree, When};
 use crate::error::JoinError;
 #[cfg(filch_loom)]
@@ -27,6 +28,7 @@ use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     name: Option<Arc<str>>,
+    locals: Locals,
     /// The task whose group (or `gather`) this one belongs to.
     parent: Option<Id>,
     /// Who gets a request to end.
@@ -112,6 +114,10 @@ impl Extra {
 
     pub(crate) fn parent(&self) -> Option<Id> {
         self.parent
+    }
+
+    pub(crate) fn locals(&self) -> &Locals {
+        &self.locals
     }
 
     /// Whoever changes something in it that matters lets the owner know with

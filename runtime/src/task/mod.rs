@@ -15,7 +15,7 @@
 //! One idea a file: `state` is the word that all of them race on, `cell` the memory and the
 //! rules of who may touch it, `polling` the stack of running polls, `waker` the seam to the
 //! rest of the world, `extra` what few tasks need, `tree` who inside a task gets a request to
-//! end, `pool` where cells come from, `join` the handle, `erased` the same without a type. What runs tasks is not in here: a `cell::Schedule` says where a woken task goes.
+//! end, `local` values that belong to it, `pool` where cells come from, `join` the handle, `erased` the same without a type. What runs tasks is not in here: a `cell::Schedule` says where a woken task goes.
 
 pub(crate) mod cell;
 mod erased;
@@ -23,6 +23,7 @@ pub(crate) mod extra;
 mod id;
 mod info;
 mod join;
+pub(crate) mod local;
 pub(crate) mod polling;
 pub(crate) mod pool;
 mod slot;
@@ -35,6 +36,7 @@ pub use self::erased::{CallbackId, Task, current};
 pub use self::id::Id;
 pub use self::info::TaskInfo;
 pub use self::join::JoinHandle;
+pub use self::local::{LocalKey, Scoped};
 pub(crate) use self::slot::WakerSlot;
 pub(crate) use crate::error::{JoinError, Label};
 pub use crate::spawn::{Builder, YieldNow, yield_now};

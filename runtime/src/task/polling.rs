@@ -69,8 +69,12 @@ impl<'a> Polling<'a> {
     /// `header` is where `task` points to: while the guard lives, the task can be found by
     /// [`current`](super::cell::current).
     pub(crate) fn enter(_header: &'a Header, task: NonNull<Header>) -> Polling<'a> {
+        Polling::cover(Some(task))
+    }
+
+    fn cover(task: Option<NonNull<Header>>) -> Polling<'a> {
         CURRENT.with(|current| Polling {
-            task: current.task.replace(Some(task)),
+            task: current.task.replace(task),
             woken: current.woken.replace(false),
             node: current.node.replace(NodeId::ROOT),
             waits: current.waits.replace(Waits::Unknown),
@@ -105,6 +109,12 @@ impl Drop for Polling<'_> {
             current.waits.set(self.waits);
         });
     }
+}
+
+/// Until the guard is dropped, nothing is polled here: for callbacks, which belong to no task, wherever
+/// they are called.
+pub(crate) fn outside() -> Polling<'static> {
+    Polling::cover(None)
 }
 
 /// The task of the topmost frame. It lives as long as the frame; whoever follows the pointer must

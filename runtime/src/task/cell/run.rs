@@ -309,6 +309,12 @@ unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ra
 unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
     // SAFETY: rule 1, until `complete` says `Done`.
     let header = unsafe { task.as_ref() };
+    if let Some(locals) = header.extra().and_then(|extra| extra.locals().end()) {
+        // User-written drops: in the task still, and while its runtime waits for it.
+        let frame = Polling::enter(header, task);
+        contained(|| drop(locals));
+        frame.leave();
+    }
     // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
     unsafe {
         let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
