@@ -194,7 +194,8 @@ impl<E: Send + 'static> TaskGroup<E> {
             Err((Closed { future }, builder)) => {
                 let scheduler = scheduler();
                 let member = Member::new(future, &self.shared);
-                let (task, handle) = spawn::prepare(scheduler, site, member, builder.into_extra());
+                let (task, handle) =
+                    spawn::prepare(scheduler, site, member, builder.into_parts().0);
                 let reason = Some("its group is over or was cancelled".into());
                 task.fail(|label| JoinError::cancelled(label, Request { reason, place: site }));
                 handle
@@ -276,7 +277,8 @@ impl<E: Send + 'static> TaskGroup<E> {
                 inner.members.len() - 1
             })
         };
-        let mut extra = builder.into_extra().unwrap_or_default();
+        let (extra, start) = builder.into_parts();
+        let mut extra = extra.unwrap_or_default();
         let parent = cell::current().map(|parent| parent.header().id());
         extra.watch_from_start(parent, Arc::clone(&self.shared) as _, seat);
         let member = Member::new(future, &self.shared);
@@ -290,7 +292,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         if let Some(request) = request {
             cancel_all(&[handle.task().task().clone()], &request);
         }
-        spawn::start(scheduler, task);
+        spawn::start(scheduler, task, start);
         Ok(handle)
     }
 }

@@ -10,7 +10,7 @@ use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
 use crate::task::cell;
 use crate::task::extra::Extra;
 use crate::task::local;
-use crate::task::{JoinHandle, Runnable};
+use crate::task::{JoinHandle, Ran, Runnable};
 
 /// Starts a task on the runtime this thread belongs to.
 ///
@@ -56,7 +56,7 @@ where
     F::Output: Send + 'static,
 {
     let (task, handle) = prepare(scheduler, Location::caller(), future, extra);
-    start(scheduler, task);
+    start(scheduler, task, Start::Queued);
     handle
 }
 
@@ -79,12 +79,32 @@ where
     (task, JoinHandle::new(join))
 }
 
-pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable) {
+/// How a new task comes to its first poll.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Start {
+    #[default]
+    Queued,
+    /// Here and now.
+    Eager,
+}
+
+/// An eager task is polled in a frame on top of whatever is polled here; a panic in it ends inside
+/// it. If it then waits it is a task like any other: in a list of live tasks (on a thread that is no
+/// worker, see [`OnWorkers::track`](crate::task::Schedule::track)), and woken into a queue. A
+/// shutdown that begins in the middle of that poll finds it in its list, or has closed the list: then it is
+/// dropped before this returns.
+pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start) {
     if scheduler.is_closing() {
-        drop(task);
-    } else {
-        scheduler::schedule(scheduler, task, Cause::Spawn);
+        return drop(task);
     }
+    let task = match start {
+        Start::Queued => task,
+        Start::Eager => match task.run() {
+            Ran::Ended(_) | Ran::Parked => return,
+            Ran::Again(task) => task,
+        },
+    };
+    scheduler::schedule(scheduler, task, Cause::Spawn);
 }
 
 /// How a task is to be started: for instance under a name.
@@ -100,6 +120,7 @@ pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable) {
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct Builder {
     extra: Option<Box<Extra>>,
+    start: Start,
 }
 
 impl Builder {
@@ -116,11 +137,43 @@ impl Builder {
         self
     }
 
-    pub(crate) fn into_extra(self) -> Option<Box<Extra>> {
-        self.extra
+    /// The task is polled inside `spawn`, by the thread that calls it, until it waits for the first
+    /// time. One that never waits has ended when `spawn` returns, and was never in a queue. That
+    /// pays for futures that are mostly ready (a cache that hits, a channel that is rarely empty), and makes
+    /// what they do up to their first wait happen in order.
+    ///
+    /// The caller is held up for that long, so what computes is better spawned the ordinary way. A
+    /// panic in that poll is the task's, not the caller's. It does not matter which thread of the runtime
+    /// spawns: a worker, one in [`block_on`](crate::Runtime::block_on), or one that runs a blocking
+    /// job; later polls are always on workers. (Eager tasks that spawn eager tasks nest on the
+    /// stack.)
+    ///
+    /// ```
+    /// use filch::task;
+    /// filch::run(async {
+    ///     let ready = task::Builder::new().eager().spawn(async { 1 });
+    ///     assert!(ready.is_finished());
+    ///     let waits = task::Builder::new().eager().name("waits").spawn(async {
+    ///         filch::yield_now().await;
+    ///         2
+    ///     });
+    ///     assert_eq!(ready.await.unwrap() + waits.await.unwrap(), 3);
+    /// });
+    /// ```
+    #[doc(alias = "eager_task_factory")]
+    #[doc(alias = "eager_start")]
+    #[doc(alias = "create_eager_task_factory")]
+    pub fn eager(mut self) -> Builder {
+        self.start = Start::Eager;
+        self
     }
 
-    /// Starts the task, as [`spawn`] does.
+    pub(crate) fn into_parts(self) -> (Option<Box<Extra>>, Start) {
+        (self.extra, self.start)
+    }
+
+    /// Starts the task, as [`spawn`] does. (After a shutdown has begun also an [eager](Builder::eager) one
+    /// is dropped unpolled.)
     ///
     /// # Panics
     ///
@@ -132,7 +185,11 @@ impl Builder {
         F::Output: Send + 'static,
     {
         match context::scheduler() {
-            Some(scheduler) => spawn_on(scheduler, future, self.extra),
+            Some(scheduler) => {
+                let (task, handle) = prepare(scheduler, Location::caller(), future, self.extra);
+                start(scheduler, task, self.start);
+                handle
+            }
             None => context::none("task::Builder::spawn"),
         }
     }
@@ -167,5 +224,50 @@ impl Future for YieldNow {
         self.yielded = true;
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use super::*;
+    use crate::runtime::Runtime;
+    use crate::scheduler::PUSHES;
+
+    /// How often this thread has put a task into a queue meanwhile.
+    fn pushes(f: impl FnOnce()) -> usize {
+        let before = PUSHES.get();
+        f();
+        PUSHES.get() - before
+    }
+
+    #[test]
+    fn an_eager_task_is_queued_when_it_is_woken_and_not_before() {
+        let all = || {
+            let ready = pushes(|| {
+                for i in 0..100 {
+                    let mut handle = Builder::new().eager().spawn(async move { i });
+                    assert_eq!(handle.try_join().expect("it has ended").unwrap(), i);
+                }
+            });
+            assert_eq!(ready, 0);
+            let panics = pushes(|| {
+                let payload = || std::panic::resume_unwind(Box::new("planned"));
+                let mut handle = Builder::new().eager().spawn(async move { payload() });
+                assert!(handle.try_join().expect("it has ended").unwrap_err().is_panic());
+            });
+            assert_eq!(panics, 0);
+            let mut waiting = None;
+            let waits = pushes(|| {
+                waiting = Some(Builder::new().eager().spawn(std::future::pending::<()>()));
+            });
+            assert_eq!(waits, 0);
+            assert_eq!(pushes(|| assert!(waiting.unwrap().abort())), 1);
+            assert_eq!(pushes(|| drop(Builder::new().eager().spawn(yield_now()))), 1);
+            assert_eq!(pushes(|| drop(Builder::new().spawn(async {}))), 1, "an ordinary one");
+        };
+        let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+        runtime.block_on(async move { all() });
+        runtime.block_on(runtime.spawn(async move { all() })).unwrap();
+        runtime.block_on(runtime.spawn_blocking(all)).unwrap();
     }
 }

@@ -43,10 +43,10 @@ use crate::task::{Runnable, Schedule, TaskRef};
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     sets: Box<[WorkerSet]>,
-    /// One for each worker, then one for all other threads.
+    /// One for each worker, then one for what `block_on` polls.
     lists: Box<[CachePadded<LiveList>]>,
     workers: AtomicUsize,
-    /// Which injector the next push from outside goes to.
+    /// Which injector, or list, is next for what comes from outside.
     turn: AtomicUsize,
     /// Nothing is polled any more, everything dropped.
     closing: AtomicBool,
@@ -138,9 +138,14 @@ impl Scheduler {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// The list for threads that are no workers.
+    /// The list of tasks that `block_on` polls on threads that are no workers.
     fn outside_list(&self) -> u16 {
         (self.lists.len() - 1) as u16
+    }
+
+    /// Some worker's list.
+    fn some_list(&self) -> u16 {
+        (self.turn.fetch_add(1, Ordering::Relaxed) % self.workers()) as u16
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -299,7 +304,13 @@ impl Schedule for OnWorkers {
     }
 
     fn track(owner: &'static Scheduler, task: Listed) -> Result<Place, (Closed, Listed)> {
-        let list = worker::current_list(owner).unwrap_or(owner.outside_list());
+        // A task that was started eagerly by a thread that is no worker enters a worker's list all the
+        // same. The list for such threads will not do: it is for tasks that end with their `block_on`,
+        // it is never closed, and no worker waits for what is in it. A worker's list may be entered
+        // by anybody, for it is locked; and [`Scheduler::close`] closes it before it asks those who
+        // are in it. So the task is either asked to end or refused here, and no worker leaves before
+        // it has left its list.
+        let list = worker::current_list(owner).unwrap_or_else(|| owner.some_list());
         owner.track(task, list)
     }
 
@@ -342,9 +353,17 @@ pub(crate) enum Cause {
 
 /// Where all tasks that can run go through.
 pub(crate) fn schedule(owner: &'static Scheduler, task: Runnable, cause: Cause) {
+    #[cfg(all(test, not(filch_loom)))]
+    PUSHES.set(PUSHES.get() + 1);
     if let Some(home) = task.home() {
         owner.push_home(task, usize::from(home));
     } else if let Some(task) = worker::push_here(owner, task, cause) {
         owner.push_from_outside(task);
     }
+}
+
+#[cfg(all(test, not(filch_loom)))]
+std::thread_local! {
+    /// How many tasks this thread has pushed.
+    pub(crate) static PUSHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
