@@ -10,9 +10,10 @@ use std::time::Duration;
 use filch_timer::{Clock, Timer};
 
 use crate::blocking;
+use crate::error::JoinError;
 use crate::primitive::unmodelled::{AtomicUsize, Ordering};
 use crate::runtime::Runtime;
-use crate::scheduler::worker;
+use crate::scheduler::{OnUnhandled, worker};
 use crate::sys;
 use crate::task::cell::contained;
 
@@ -49,6 +50,7 @@ pub struct Builder {
 pub(crate) struct Config {
     pub(crate) threads: ThreadConfig,
     pub(crate) blocking: blocking::Limits,
+    pub(crate) on_unhandled: Option<OnUnhandled>,
 }
 
 #[derive(Clone)]
@@ -82,6 +84,7 @@ impl Builder {
                     queue: 65_536,
                     keep_alive: Duration::from_secs(10),
                 },
+                on_unhandled: None,
             },
             timer_gap: Duration::from_millis(1),
             manual_clock: false,
@@ -119,6 +122,39 @@ impl Builder {
     /// reported by the panic hook, and goes no further.
     pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Builder {
         self.config.threads.on_stop = Some(Arc::new(f));
+        self
+    }
+
+    /// Is told of each task (or blocking job) that panicked while nobody can take its result any
+    /// more: its [`JoinHandle`](crate::JoinHandle) was dropped, before the task's end or after. Once for each.
+    /// Default: one line on stderr.
+    ///
+    /// It is not told of panics that somebody was told of: results that were taken, a main task's
+    /// panic (it goes on to the caller of `block_on`), and what a group reports. Nor of cancelled tasks.
+    ///
+    /// It is called by the thread that ends the task or drops the handle, as part of no task, and
+    /// must not block. A panic in it is reported by the panic hook, and goes no further. Handles that are
+    /// dropped after their runtime are no longer its business.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// let (failed, failures) = mpsc::channel();
+    /// let runtime = filch::Runtime::builder()
+    ///     .on_unhandled_failure(move |error| failed.send(error.to_string()).unwrap())
+    ///     .build()?;
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// drop(runtime.spawn(async { panic!("oh no") }));
+    /// assert!(failures.recv().unwrap().ends_with("panicked: oh no"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "set_exception_handler")]
+    #[doc(alias = "call_exception_handler")]
+    #[doc(alias = "unhandled_panic")]
+    pub fn on_unhandled_failure(
+        mut self,
+        f: impl Fn(&JoinError) + Send + Sync + 'static,
+    ) -> Builder {
+        self.config.on_unhandled = Some(OnUnhandled(Arc::new(f)));
         self
     }
 

@@ -148,6 +148,7 @@ impl Runtime {
             let timer = timer.clone();
             Arc::new(Quiet::new(scheduler, workers, Box::new(move || go_to_next_deadline(&timer))))
         });
+        scheduler.set_on_unhandled(config.on_unhandled.clone());
         let shared = Shared {
             scheduler,
             table: Arc::new(Table::new(workers)),

@@ -36,6 +36,7 @@ use crate::primitive::unmodelled;
 use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys;
 use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
+use crate::task::polling;
 use crate::task::{Runnable, Schedule, TaskRef};
 
 /// The part of a runtime that wakers touch. Never unmapped: a waker may come after the runtime
@@ -98,16 +99,27 @@ impl Scheduler {
 
     /// Who is told of panics that nobody asks for; before the first task.
     pub(crate) fn set_on_unhandled(&self, hook: Option<OnUnhandled>) {
-        *self.on_unhandled.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        let mut place = self.on_unhandled.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, hook);
+        drop(place);
+        contained(|| drop(old));
     }
 
-    /// (Cloned, so that the hook runs outside the lock.)
+    /// A task has panicked, and its result was dropped: the only place where that is done is
+    /// `drop_output` in the task's cell, which runs once for each result that nobody took, be it at
+    /// the end of the task (its handle is gone) or with the handle (the task has ended).
+    ///
+    /// A handle may outlive its runtime. What it then finds here is the next runtime's hook, if this
+    /// scheduler serves one: a wrong address, but the right error, and nothing a task would have to pay for.
     fn unhandled(&self, error: &JoinError) {
+        let _outside = polling::outside();
+        // Cloned, so that the hook runs outside the lock.
         let hook = self.on_unhandled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match hook {
-            Some(hook) => contained(|| (hook.0)(error)),
+        contained(|| match &hook {
+            Some(hook) => (hook.0)(error),
             None => eprintln!("filch: nobody awaited it: {error}"),
-        }
+        });
+        contained(|| drop(hook));
     }
 
     /// The runtime is gone: no task of it is incomplete, no worker and no handle left.

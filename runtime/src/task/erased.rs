@@ -254,7 +254,8 @@ impl Callback {
         let f = self.0.lock().take();
         let _outside = polling::outside();
         if let Some(f) = f {
-            f(task);
+            // Here, for it may be called by whoever added it too late.
+            cell::contained(|| f(task));
         }
     }
 }
