@@ -19,7 +19,7 @@ const UNSAFE: [&str; 7] = [
 const LAYERS: [&[&str]; 6] = [
     &["lib", "__private"],
     &["group", "timeouts", "time", "cancel", "combine", "inspect"],
-    &["runtime", "builder", "shutdown", "context", "spawn", "local", "blocking"],
+    &["runtime", "builder", "shutdown", "context", "spawn", "spawn_local", "blocking"],
     &["scheduler"],
     &["task", "error"],
     &["primitive", "sys"],

@@ -10,7 +10,7 @@ use crate::cancel::{Cancelled, Entered, Passed, Place, cancel_all, end_with_curr
 use crate::context;
 use crate::error::JoinError;
 use crate::primitive::Mutex;
-use crate::spawn;
+use crate::spawn::{self, Start};
 use crate::task::cell;
 use crate::task::extra::{self, Extra, Request, Watch, WatchId, Watched};
 use crate::task::polling::{self, Waits};
@@ -161,7 +161,7 @@ where
     let parent = cell::current().map(|parent| parent.header().id());
     extra.watch_from_start(parent, Arc::clone(ends) as Arc<dyn Watch>, number);
     let (task, handle) = spawn::prepare(scheduler, site, future, Some(extra));
-    spawn::start(scheduler, task);
+    spawn::start(scheduler, task, Start::Queued);
     handle
 }
 

@@ -232,7 +232,7 @@ impl Scheduler {
                 notify_fence();
                 self.sets[set].sleep.notify(index);
             }
-            // Its home has left, so it was never started: see `local.rs`.
+            // Its home has left, so it was never started: see `spawn_local.rs`.
             Err(task) => drop(task),
         }
     }
@@ -283,7 +283,7 @@ impl Scheduler {
     }
 
     /// The last worker has left: whatever still comes in is refused, what came before dropped.
-    /// (In an inbox that is only what was never started: see `local.rs`.)
+    /// (In an inbox that is only what was never started: see `spawn_local.rs`.)
     pub(crate) fn seal(&self) {
         for set in &self.sets {
             drop(set.injector.close());

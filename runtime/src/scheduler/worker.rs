@@ -195,7 +195,7 @@ impl Worker {
         while let Some(task) = worker.next() {
             worker.execute(task);
         }
-        // Of the tasks at home here none is both started and unfinished (see `local.rs`). What still
+        // Of the tasks at home here none is both started and unfinished (see `spawn_local.rs`). What still
         // comes is dropped by whoever brings it.
         drop(worker.inbox().close());
         HERE.set(Here::Elsewhere);

@@ -635,7 +635,7 @@ unsafe fn free(task: NonNull<Header>) {
 pub(crate) struct Runnable(NonNull<Header>);
 
 // SAFETY: `spawn` is handed futures that are `Send`, or whose `Schedule` sends every `Runnable`
-// to their home thread (`local.rs` argues that none gets anywhere else).
+// to their home thread (`spawn_local.rs` argues that none gets anywhere else).
 unsafe impl Send for Runnable {}
 // SAFETY: a shared `Runnable` only shows the header, which is `Sync`.
 unsafe impl Sync for Runnable {}

@@ -53,9 +53,8 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::scheduler::{OnWorkers, Scheduler};
-use crate::spawn::start;
-use crate::task::JoinHandle;
-use crate::task::cell;
+use crate::spawn::{Start, start};
+use crate::task::{JoinHandle, cell, local};
 
 /// Starts a task whose future stays on one thread, and so need not be `Send`: it may hold an `Rc`, a
 /// `RefCell` borrowed across an await, or something that the system ties to a thread.
@@ -124,10 +123,10 @@ where
 {
     scheduler.assert_same_process();
     let (site, home) = (Location::caller(), Some(scheduler.choose_home()));
-    let new = cell::Spawn { owner: scheduler, site, home, extra: None };
+    let new = cell::Spawn { owner: scheduler, site, home, extra: local::inherited(None) };
     let (task, join) = cell::spawn::<OnWorkers, _>(Local::Closure { make: Some(f) }, new);
     // (If the runtime is closing it is dropped here: it was not started, so anybody may do that.)
-    start(scheduler, task);
+    start(scheduler, task, Start::Queued);
     JoinHandle::new(join)
 }
 
