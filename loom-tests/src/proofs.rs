@@ -156,6 +156,14 @@ mod runtime {
     }
 
     #[test]
+    fn blocking_cancel_take() {
+        Proof::of("blocking: cancel ∥ take", blocking::cancel_take)
+            .about(&[])
+            .seeded("uncall", "deadlock")
+            .check();
+    }
+
+    #[test]
     fn blocking_submit_submit() {
         Proof::of("blocking: submit ∥ submit", blocking::submit_submit)
             .preemptions(1)

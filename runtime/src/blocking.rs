@@ -9,7 +9,14 @@
 //! else it starts a new one, up to the limit. Both counts change under the lock, and whoever
 //! stops waiting, for whatever reason, answers one call. So a thread that gives up at the same
 //! moment as a job comes either takes the job or was not counted on.
+//!
+//! Who has a job: whoever took it out of the queue, under the lock. That may be a canceller: it marks the
+//! request and *then* looks into the queue. If the job is still there, the canceller ends it and its place is
+//! free at once. If not, a thread has it, which looks for requests before it begins; and if it has begun,
+//! the job itself can ask with [`cancel_requested`]. A thread that was called for a job that is gone
+//! answers its call all the same: it comes, finds nothing, and waits again.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -23,19 +30,22 @@ use crate::context;
 use crate::error::JoinError;
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
-use crate::primitive::{Condvar, Mutex, MutexGuard};
+use crate::primitive::{Condvar, Mutex, MutexGuard, tls};
 use crate::runtime::Handle;
 use crate::scheduler::quiet::Awake;
-use crate::scheduler::{OnWorkers, Scheduler};
+use crate::scheduler::{Jobs, OnWorkers, Scheduler};
 use crate::task::cell::{self, Closed, Listed, Place};
+use crate::task::extra::Extra;
 use crate::task::local;
 use crate::task::polling::{self, Blocking};
-use crate::task::{JoinHandle, Runnable, Schedule};
+use crate::task::tree::NodeId;
+use crate::task::{JoinHandle, Runnable, Schedule, TaskRef};
 
 /// Runs a call that blocks on a thread made for such calls, and gives its result.
 ///
-/// For calls that *wait*. A job that has started cannot be aborted; one that waits in the queue
-/// is dropped unstarted when its turn comes. The number of threads and the length of the queue are
+/// For calls that *wait*. A job that has started cannot be aborted, but it can ask whether somebody
+/// would like to ([`cancel_requested`]); one that waits for a thread is dropped at once when it is
+/// cancelled or aborted, by whoever does that. The number of threads and the length of the queue are
 /// bounded ([`Builder::max_blocking_threads`](crate::Builder::max_blocking_threads),
 /// [`Builder::blocking_queue`](crate::Builder::blocking_queue)); a job that finds the queue full
 /// gives an error with [`is_rejected`](JoinError::is_rejected).
@@ -83,6 +93,75 @@ where
     JoinHandle::new(join)
 }
 
+/// Should the blocking job that runs on this thread stop? `true` once its handle was cancelled or
+/// aborted, or its runtime has begun to shut down; `false` again if a cancel was taken back, and
+/// wherever no job runs.
+///
+/// Nobody can stop a call from outside. A job in steps can look here between them; what it returns is its result,
+/// also when it was cancelled: who completes wins.
+///
+/// ```
+/// use filch::blocking::cancel_requested;
+/// filch::run(async {
+///     let job = filch::spawn_blocking(|| {
+///         let mut steps = 0u64;
+///         while !cancel_requested() {
+///             steps += 1;
+///         }
+///         steps
+///     });
+///     let stopped = filch::spawn_blocking(|| cancel_requested());
+///     assert!(!stopped.await.unwrap());
+///     job.cancel();
+///     let _steps_or_never_started = job.await;
+/// });
+/// assert!(!cancel_requested());
+/// ```
+#[doc(alias = "is_cancelled")]
+pub fn cancel_requested() -> bool {
+    let asked =
+        RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(Running::is_asked));
+    asked.unwrap_or(false)
+}
+
+tls! { static RUNNING: RefCell<Option<Running>> = RefCell::new(None) }
+
+/// The job that runs on this thread, also while it polls something else (a `block_on`).
+#[derive(Debug)]
+struct Running {
+    job: TaskRef,
+    scheduler: Option<&'static Scheduler>,
+}
+
+impl Running {
+    /// Until the guard is dropped: the current task is such a job.
+    fn here() -> RunsHere {
+        let running = cell::current().map(|job| Running { job, scheduler: context::scheduler() });
+        RunsHere { before: RUNNING.replace(running) }
+    }
+
+    fn is_asked(&self) -> bool {
+        let task = self.job.header();
+        // The mark stays while the job runs; whether the request was taken back stands in the tree.
+        let stands = |extra: &Extra| {
+            let tree = extra.tree();
+            tree.is_hard() || tree.count(NodeId::ROOT) > 0
+        };
+        self.scheduler.is_some_and(Scheduler::is_closing)
+            || (task.state().is_cancelled() && task.extra().is_some_and(stands))
+    }
+}
+
+struct RunsHere {
+    before: Option<Running>,
+}
+
+impl Drop for RunsHere {
+    fn drop(&mut self) {
+        drop(RUNNING.replace(self.before.take()));
+    }
+}
+
 /// The call, as a future that is ready at its first poll.
 struct Job<F>(Option<F>);
 
@@ -93,7 +172,9 @@ impl<F: FnOnce() -> T, T> Future for Job<F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
-        Poll::Ready(self.0.take().expect("a job is polled once")())
+        let f = self.0.take().expect("a job is polled once");
+        let _running = Running::here();
+        Poll::Ready(f())
     }
 }
 
@@ -114,6 +195,10 @@ impl Schedule for OnPool {
 
     fn untrack(_: &'static Scheduler, _: Place) -> Listed {
         unreachable!("jobs are not listed")
+    }
+
+    fn requested(owner: &'static Scheduler, job: &TaskRef) {
+        owner.job_requested(job);
     }
 
     fn later(owner: &'static Scheduler, job: cell::Job) {
@@ -186,6 +271,12 @@ impl Pool {
             gone: Condvar::new(),
         };
         Pool { limits, inner: Arc::new(inner) }
+    }
+
+    /// Hears of this scheduler's jobs that are asked to end.
+    pub(crate) fn serve(&self, scheduler: &Scheduler) {
+        let inner = Arc::clone(&self.inner);
+        scheduler.set_jobs(Some(Jobs(Arc::new(move |job| inner.requested(job)))));
     }
 
     pub(crate) fn submit(&self, handle: &Handle, job: Runnable) {
@@ -300,9 +391,36 @@ impl State {
             Submit::Queued
         }
     }
+
+    /// A look at each that waits, from the front: a group cancels its jobs in the order they came.
+    /// (The longest queue that a runtime has by default is 1 MiB.)
+    fn take(&mut self, job: &TaskRef) -> Option<Queued> {
+        let is = |queued: &Queued| std::ptr::eq(queued.job.header(), job.header());
+        let taken = self.queue.iter().position(is).and_then(|index| self.queue.remove(index));
+        #[cfg(filch_loom)] // A twin takes back a call that may have been for another job.
+        if seeded("uncall") && taken.is_some() {
+            self.called = self.called.saturating_sub(1);
+        }
+        taken
+    }
 }
 
 impl Inner {
+    /// Ends a job that was asked to end, if it waits for a thread.
+    fn requested(&self, job: &TaskRef) {
+        let extra = job.header().extra();
+        // Without a request it was taken back already.
+        let Some(request) = extra.and_then(|extra| extra.tree().first(NodeId::ROOT).cloned())
+        else {
+            return;
+        };
+        let taken = self.state.lock().take(job);
+        if let Some(Queued { job, awake: _awake }) = taken {
+            // Unpolled, even if the request is taken back now: that comes too late.
+            job.fail(|label| JoinError::cancelled(label, request));
+        }
+    }
+
     fn work(&self, keep_alive: Duration) {
         let mut state = self.state.lock();
         loop {

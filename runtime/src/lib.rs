@@ -68,7 +68,7 @@
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
-//! | call what blocks | [`spawn_blocking`] |
+//! | call what blocks | [`spawn_blocking`], [`blocking::cancel_requested`] inside |
 //! | let others run | [`yield_now`] |
 //! | give a task values of its own | [`task_local!`] |
 //!
@@ -88,7 +88,7 @@
 //!
 //! How it works inside is told in `ARCHITECTURE.md`, and in each file's own words.
 
-mod blocking;
+pub mod blocking;
 mod builder;
 pub mod cancel;
 pub mod combine;

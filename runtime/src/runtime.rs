@@ -159,6 +159,7 @@ impl Runtime {
             presence: Mutex::new(Presence { workers, over: false }),
             all_left: Condvar::new(),
         };
+        shared.blocking.serve(scheduler);
         let handle = Handle { shared: Arc::new(shared) };
         let mut runtime = Runtime { handle, threads: Vec::with_capacity(workers) };
         for index in 0..workers {

@@ -12,12 +12,14 @@ use crate::__models::task::Bell;
 use crate::primitive::{Futex, Mutex, Ordering};
 use crate::scheduler::Scheduler;
 use crate::task::cell::{self, Join, Spawn};
+use crate::task::extra::{self, Force, Request};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A pool whose threads are loom's.
 struct Shop {
     pool: Pool,
+    scheduler: &'static Scheduler,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -28,7 +30,9 @@ impl Shop {
         let pool = Pool::new(Limits { threads, queue: 2, keep_alive: HOUR });
         pool.inner.state.lock().threads = 1;
         let first = Shop::start(&pool);
-        Shop { pool, threads: Mutex::new(vec![first]) }
+        let scheduler = Box::leak(Box::new(Scheduler::new(0)));
+        pool.serve(scheduler);
+        Shop { pool, scheduler, threads: Mutex::new(vec![first]) }
     }
 
     fn start(pool: &Pool) -> JoinHandle<()> {
@@ -38,12 +42,8 @@ impl Shop {
 
     /// As `Pool::submit`.
     fn submit(&self, job: impl FnOnce() + 'static) -> Join<()> {
-        let new = Spawn {
-            owner: Box::leak(Box::new(Scheduler::new(0))),
-            site: Location::caller(),
-            home: None,
-            extra: None,
-        };
+        let new =
+            Spawn { owner: self.scheduler, site: Location::caller(), home: None, extra: None };
         let (job, handle) = cell::spawn::<OnPool, _>(Job(Some(job)), new);
         let queued = Queued { job, awake: None };
         let next = self.pool.inner.state.lock().submit(queued, self.pool.limits);
@@ -60,6 +60,8 @@ impl Shop {
         for mut job in jobs {
             Bell::new().join(&mut job).expect("MODEL: the job was run");
         }
+        // (All that is left of a model is an empty scheduler.)
+        self.scheduler.set_jobs(None);
         assert!(self.pool.stop() == 0, "MODEL: all jobs were run");
         let left = self.pool.wait_until_gone(Instant::now() + HOUR);
         assert!(left == 0, "MODEL: all threads leave");
@@ -95,4 +97,20 @@ pub fn submit_submit() {
         news.wake_one();
     });
     shop.close([first, second]);
+}
+
+/// The only thread is called for a first job; the second is cancelled at any moment. It is run, or taken
+/// out by the canceller, or dropped by the thread, and the first is run in any case.
+pub fn cancel_take() {
+    let shop = Shop::open(1);
+    let first = shop.submit(|| ());
+    let mut second = shop.submit(|| ());
+    let request = Request { reason: None, place: Location::caller() };
+    let asked = extra::on_request(&second.task(), request, Force::Cancel);
+    match Bell::new().join(&mut second) {
+        Ok(()) => {}
+        Err(error) => assert!(asked && error.is_cancelled(), "MODEL: it was cancelled"),
+    }
+    assert!(shop.pool.queue_depth() <= 1, "MODEL: its place in the queue is free");
+    shop.close([first]);
 }

@@ -52,6 +52,7 @@ pub(crate) struct Scheduler {
     /// Nothing is polled any more, everything dropped.
     closing: AtomicBool,
     on_unhandled: std::sync::Mutex<Option<OnUnhandled>>,
+    jobs: std::sync::Mutex<Option<Jobs>>,
     /// Which process this scheduler has its threads in (see [`sys::fork_generation`]).
     process: unmodelled::AtomicU32,
 }
@@ -93,6 +94,7 @@ impl Scheduler {
             turn: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             on_unhandled: std::sync::Mutex::new(None),
+            jobs: std::sync::Mutex::new(None),
             process: unmodelled::AtomicU32::new(sys::fork_generation()),
         }
     }
@@ -122,6 +124,19 @@ impl Scheduler {
         contained(|| drop(hook));
     }
 
+    /// Who is told when a blocking job is asked to end.
+    pub(crate) fn set_jobs(&self, jobs: Option<Jobs>) {
+        let mut place = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, jobs);
+        drop(place);
+        drop(old);
+    }
+
+    pub(crate) fn job_requested(&self, job: &TaskRef) {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        jobs.iter().for_each(|jobs| (jobs.0)(job));
+    }
+
     /// The runtime is gone: no task of it is incomplete, no worker and no handle left.
     pub(crate) fn give_back(&'static self) {
         for set in &self.sets {
@@ -132,6 +147,7 @@ impl Scheduler {
         self.lists.iter().for_each(|list| list.reopen());
         self.closing.store(false, Ordering::Relaxed);
         self.set_on_unhandled(None);
+        self.set_jobs(None);
         SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
     }
 
@@ -353,6 +369,16 @@ pub(crate) struct OnUnhandled(pub(crate) Arc<dyn Fn(&JoinError) + Send + Sync>);
 impl std::fmt::Debug for OnUnhandled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OnUnhandled")
+    }
+}
+
+/// The pool for blocking calls, which lies a layer above: a job in it was asked to end.
+#[derive(Clone)]
+pub(crate) struct Jobs(pub(crate) Arc<dyn Fn(&TaskRef) + Send + Sync>);
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jobs")
     }
 }
 

@@ -52,48 +52,6 @@ use super::state::{State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
 use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
 
-/// Where a task stands in its runtime's lists of live tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) slot: u32,
-    pub(crate) list: u16,
-}
-
-impl Place {
-    const NONE: Place = Place { slot: u32::MAX, list: u16::MAX };
-}
-
-/// The list of live tasks is closed: no further task may park.
-#[derive(Debug)]
-pub(crate) struct Closed;
-
-/// What a kind of task asks of whoever runs it. Zero-sized types implement it: `S` picks, at
-/// compile time, the functions that go into the vtable.
-pub(crate) trait Schedule: 'static {
-    /// What the header points to; it outlives all tasks because it is never unmapped.
-    type Owner: Sync + 'static;
-
-    /// An idle task was woken: see that it is polled.
-    fn schedule(owner: &'static Self::Owner, task: Runnable);
-
-    /// A task is about to return from its first poll unfinished: enter it into a live list.
-    /// (Given back if the list is closed.)
-    fn track(owner: &'static Self::Owner, task: Listed) -> Result<Place, (Closed, Listed)>;
-
-    /// The task in this place is about to be published: hand its entry back.
-    fn untrack(owner: &'static Self::Owner, place: Place) -> Listed;
-
-    /// Runs a job soon, where tasks of this kind run; here and now if there is no such place any
-    /// more.
-    fn later(owner: &'static Self::Owner, job: Job);
-
-    /// A task has panicked, and nobody will ever ask for its result.
-    fn unhandled(owner: &'static Self::Owner, error: &JoinError);
-}
-
-/// Something to be called once.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
-
 /// Links and list places: touched by the owner of `ACTIVE` only (rule 2).
 #[derive(Debug, Clone, Copy)]
 struct Standing {
@@ -175,6 +133,7 @@ struct VTable {
     track: unsafe fn(NonNull<Header>) -> Result<Place, Closed>,
     untrack: unsafe fn(NonNull<Header>, Place) -> Listed,
     later: unsafe fn(NonNull<Header>, Job),
+    requested: unsafe fn(&TaskRef),
 }
 
 /// How a task ended.
@@ -272,6 +231,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         track: Self::track,
         untrack: Self::untrack,
         later: Self::later,
+        requested: Self::requested,
     };
 
     /// # Safety
@@ -463,6 +423,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     unsafe fn later(header: NonNull<Header>, job: Job) {
         // SAFETY: rule 7.
         S::later(unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() }, job);
+    }
+
+    /// # Safety
+    /// Rule 7.
+    unsafe fn requested(task: &TaskRef) {
+        // SAFETY: rule 7.
+        S::requested(unsafe { task.header().owner.cast::<S::Owner>().as_ref() }, task);
     }
 }
 
@@ -702,6 +669,8 @@ impl TaskRef {
 
     /// After a request has been written into the task's `Extra`: marks it and, if the task is
     /// idle, schedules it. `false` if it has ended.
+    ///
+    /// It may end the task right here (a job that waits for a thread), so not to be called under a lock.
     pub(crate) fn request(&self) -> bool {
         self.requested(self.header().state.request())
     }
@@ -714,7 +683,11 @@ impl TaskRef {
     fn requested(&self, decision: Option<Wake>) -> bool {
         match decision {
             None => false,
-            Some(Wake::Nothing) => true,
+            Some(Wake::Nothing) => {
+                // SAFETY: rule 7.
+                unsafe { (self.header().vtable.requested)(self) };
+                true
+            }
             Some(Wake::Schedule) => {
                 // SAFETY: rule 7, and `request` gave us `ACTIVE`.
                 unsafe { (self.header().vtable.schedule)(self.0) };
@@ -779,6 +752,9 @@ impl fmt::Debug for Listed {
         f.write_str("Listed")
     }
 }
+
+mod kind;
+pub(crate) use kind::{Closed, Job, Place, Schedule};
 
 mod join;
 pub(crate) use join::Join;

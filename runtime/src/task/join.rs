@@ -90,7 +90,8 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle then gives an error with [`is_cancelled`](JoinError::is_cancelled), unless the
     /// task completes first. A poll that never returns cannot be aborted, nor can a blocking job
-    /// that already runs.
+    /// that already runs (it can [ask](crate::blocking::cancel_requested)); one that still waits for a thread
+    /// is dropped here and now.
     ///
     /// ```
     /// filch::run(async {
