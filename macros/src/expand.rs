@@ -195,10 +195,7 @@ fn blocking(attribute: Attribute, plan: &Plan, function: &Function) -> TokenStre
             "$attributes
              $visibility fn $name() $output {
                  $async_function
-                 $filch::Runtime::builder() $builder_calls
-                     .build()
-                     .expect(\"filch: the runtime could not be started\")
-                     .block_on($name())
+                 $filch::__private::run_main($filch::Runtime::builder() $builder_calls, $name())
              }"
         }
         Attribute::Test => {

@@ -8,7 +8,8 @@
 //! async fn main() -> io::Result<()> {           async fn main() -> io::Result<()> {
 //!     serve().await               becomes           serve().await
 //! }                                             }
-//!                                               ::filch::Runtime::builder().worker_threads(4)…block_on(main())
+//!                                               ::filch::__private::run_main(
+//!                                                   ::filch::Runtime::builder().worker_threads(4), main())
 //!                                           }
 //! ```
 //!

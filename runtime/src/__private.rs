@@ -11,6 +11,12 @@ use crate::timeouts::timeout;
 /// longer, because something may tick every millisecond until then.)
 const MANUAL_LIMIT: Duration = Duration::from_secs(3600);
 
+/// Runs the body of a `#[filch::main]`.
+#[track_caller]
+pub fn run_main<F: Future>(builder: Builder, main: F) -> F::Output {
+    crate::entry::run_on(builder, main)
+}
+
 /// Runs the body of a `#[filch::test]`.
 pub fn run_test<F: Future>(
     name: &str,

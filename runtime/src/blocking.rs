@@ -89,7 +89,12 @@ where
     let new =
         cell::Spawn { owner: handle.scheduler(), site, home: None, extra: local::inherited(None) };
     let (job, join) = cell::spawn::<OnPool, _>(Job(Some(f)), new);
-    handle.blocking().submit(handle, job);
+    if handle.scheduler().is_draining() && cell::current().is_none() {
+        // From outside, and too late.
+        drop(job);
+    } else {
+        handle.blocking().submit(handle, job);
+    }
     JoinHandle::new(join)
 }
 
@@ -131,12 +136,16 @@ tls! { static RUNNING: RefCell<Option<Running>> = RefCell::new(None) }
 struct Running {
     job: TaskRef,
     scheduler: Option<&'static Scheduler>,
+    /// It belongs to the cleanup of a runtime that shuts down.
+    late: bool,
 }
 
 impl Running {
     /// Until the guard is dropped: the current task is such a job.
     fn here() -> RunsHere {
-        let running = cell::current().map(|job| Running { job, scheduler: context::scheduler() });
+        let scheduler = context::scheduler();
+        let late = scheduler.is_some_and(Scheduler::is_draining);
+        let running = cell::current().map(|job| Running { job, scheduler, late });
         RunsHere { before: RUNNING.replace(running) }
     }
 
@@ -147,7 +156,7 @@ impl Running {
             let tree = extra.tree();
             tree.is_hard() || tree.count(NodeId::ROOT) > 0
         };
-        self.scheduler.is_some_and(Scheduler::is_closing)
+        self.scheduler.is_some_and(|s| s.is_closing() || (s.is_draining() && !self.late))
             || (task.state().is_cancelled() && task.extra().is_some_and(stands))
     }
 }
@@ -332,6 +341,12 @@ impl Pool {
                 )
             });
         }
+    }
+
+    /// Drops the jobs that wait; cleanups may bring new ones.
+    pub(crate) fn drain(&self) {
+        let dropped = std::mem::take(&mut self.inner.state.lock().queue);
+        drop(dropped);
     }
 
     /// Refuses jobs from now on, and drops those that wait.

@@ -93,6 +93,7 @@ mod builder;
 pub mod cancel;
 pub mod combine;
 mod context;
+mod entry;
 mod error;
 mod group;
 pub(crate) mod primitive;
@@ -115,8 +116,11 @@ pub use crate::combine::{TaskError, Until, as_completed, gather, try_gather, wai
 pub use crate::error::{Elapsed, JoinError};
 pub use crate::spawn_local::spawn_local;
 
+#[cfg(unix)]
+pub use crate::entry::run_interruptible;
+pub use crate::entry::{Interrupted, run};
 pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};
-pub use crate::runtime::{Handle, Runtime, run};
+pub use crate::runtime::{Handle, Runtime};
 pub use crate::shutdown::ShutdownReport;
 pub use crate::spawn::{spawn, yield_now};
 pub use crate::task::{JoinHandle, TaskInfo};

@@ -13,6 +13,8 @@ pub(crate) use filch_loom_primitive::*;
 /// Atomics that no model looks at, because they live in statics, which loom cannot have:
 /// counters, the fork flag, the depot. No wake-up ever depends on one of them.
 pub(crate) mod unmodelled {
+    #[cfg(unix)]
+    pub(crate) use std::sync::atomic::AtomicBool;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 

@@ -13,6 +13,7 @@ use filch_timer::Timer;
 use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
 use crate::context;
+use crate::error::JoinError;
 use crate::primitive::{Condvar, Mutex};
 use crate::scheduler::quiet::Quiet;
 use crate::scheduler::table::Table;
@@ -26,38 +27,6 @@ use crate::task::cell::contained;
 use crate::task::local;
 use crate::task::polling::{self, Blocking};
 use crate::task::{JoinHandle, TaskInfo};
-
-/// Runs a program: makes a runtime, polls `main` on the calling thread until it is ready, shuts
-/// the runtime down, and gives the value.
-///
-/// `main` is a task like any other but for the thread. Tasks still unfinished at the end are
-/// cancelled and dropped before `run` returns. The number of workers is that of the CPUs
-/// this process may use, unless `FILCH_WORKER_THREADS` says otherwise; for everything else there
-/// is [`Runtime::builder`].
-///
-/// # Panics
-///
-/// Inside a runtime: await the future there, or [`spawn`](fn@crate::spawn) it. If the runtime cannot
-/// be made (see [`Builder::build`]). And with `main`'s own panic.
-///
-/// ```
-/// let answer = filch::run(async { 42 });
-/// assert_eq!(answer, 42);
-/// ```
-#[doc(alias = "asyncio.run")]
-#[track_caller]
-pub fn run<F: Future>(main: F) -> F::Output {
-    assert!(
-        !polling::must_not_block(),
-        "filch::run was called inside a runtime, where it would block a thread that others need; \
-         await the future, or start it with `filch::spawn`"
-    );
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => panic!("filch::run could not make a runtime: {error}"),
-    };
-    runtime.block_on(main)
-}
 
 /// Workers, timer and blocking threads. Dropping it shuts it down.
 ///
@@ -204,16 +173,31 @@ impl Runtime {
              `filch::spawn_blocking`"
         );
         let site = Location::caller();
+        match self.block_on_at(site, future) {
+            Ok(value) => value,
+            Err(error) => panic!(
+                "the future of block_on at {site} was cancelled, so there is no value ({error}); spawn it, and \
+                 its handle gives an error instead"
+            ),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn block_on_at<F: Future>(
+        &self,
+        site: &'static Location<'static>,
+        future: F,
+    ) -> Result<F::Output, JoinError> {
         self.handle.scheduler().assert_same_process();
         let _entered = context::enter(self.handle.clone());
         let extra = local::inherited(None);
         let scheduler = self.handle.scheduler();
-        match root::block_on(scheduler, self.handle.quiet(), site, extra, future) {
-            Ok(value) => value,
-            Err(root::Cancelled) => {
-                panic!("the future of block_on at {site} was cancelled, so there is no value")
-            }
-        }
+        root::block_on(scheduler, self.handle.quiet(), site, extra, future)
+    }
+
+    /// The end of a program.
+    pub(crate) fn end(mut self, grace: Duration) {
+        shutdown::at_end_of_run(&self.handle, &mut self.threads, grace);
     }
 
     /// Starts a task, as [`filch::spawn`](fn@crate::spawn) does inside the runtime.
@@ -252,9 +236,16 @@ impl Runtime {
         self.handle.clone()
     }
 
-    /// Ends the runtime and reports how. Tasks are dropped at their next suspension; polls and
-    /// blocking jobs that still run have until the grace ends. Whoever has not returned then is
-    /// *stuck*: named in the report and left alone (its thread ends when it returns).
+    /// Ends the runtime and reports how. All tasks are cancelled, and so are those that are started meanwhile; their
+    /// cleanups have until the grace ends. Then what is left is aborted (and named in the report).
+    /// Polls and blocking jobs that have not returned a second after that are *stuck*: named in the
+    /// report and left alone (their threads end when they return).
+    ///
+    /// From the beginning, nothing can be started from outside the runtime's tasks. Without a grace
+    /// ([`Duration::ZERO`]) everything is aborted at once.
+    ///
+    /// On a thread that belongs to a runtime (inside async code) nothing can be waited for: there everything is
+    /// aborted, and the report is empty.
     ///
     /// ```
     /// use std::time::Duration;
@@ -513,7 +504,7 @@ impl futures_task::Spawn for Handle {
     }
 
     fn status(&self) -> Result<(), futures_task::SpawnError> {
-        if self.scheduler().is_closing() {
+        if self.scheduler().is_closing() || self.scheduler().is_draining() {
             Err(futures_task::SpawnError::shutdown())
         } else {
             Ok(())

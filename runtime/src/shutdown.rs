@@ -1,42 +1,51 @@
 //! How a runtime ends.
 //!
-//! 1. The scheduler is closed: spawns are refused, the lists of live tasks take no more, and every
-//!    task that waits is asked to end. From here on workers poll nothing; they drop.
-//! 2. Each worker leaves when there is no work anywhere and no task waits. A task that somebody is
+//! 1. *Draining*: tasks are refused that come from outside, and all others are asked to end, those born meanwhile as well.
+//!    They are polled as ever, so their catches hear of it, and cleanups take the time they need.
+//! 2. *Closing*, when no task is left, or the grace has ended: from here on workers poll nothing; they drop.
+//!    The lists of live tasks take no more, and every task that waits is asked to end.
+//! 3. Each worker leaves when there is no work anywhere and no task waits. A task that somebody is
 //!    just waking stands in a list until a worker has dropped it, so none is overlooked.
-//! 3. The last worker seals the queues, so that what comes later is dropped by whoever brings it,
+//! 4. The last worker seals the queues, so that what comes later is dropped by whoever brings it,
 //!    and stops the timer.
-//! 4. The blocking pool drops what waits, and its threads end.
+//! 5. The blocking pool drops what waits, and its threads end.
 //!
-//! Nobody needs to conduct this: a `Runtime` dropped inside async code does step 1 and goes.
+//! Nobody needs to conduct steps 2 to 5: a `Runtime` dropped inside async code begins with 2 and goes.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::context;
 use crate::runtime::Handle;
+use crate::scheduler::quiet::Awaited;
 use crate::task::TaskInfo;
 use crate::task::polling::{self, Blocking};
 
-/// How long a dropped runtime waits for blocking jobs that run.
-const JOBS_AT_DROP: Duration = Duration::from_secs(1);
+/// How long a dropped runtime waits for blocking jobs that run, and one that is shut down for polls
+/// that have not returned when the grace ends.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How many aborted tasks a report names.
+const NAMED: usize = 100;
 
 /// How a runtime ended. See [`Runtime::shutdown`](crate::Runtime::shutdown).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Tasks that ended on their own during the shutdown.
+    /// Tasks that ended on their own during the shutdown, among them those that took the request to
+    /// end back.
     pub finished: u64,
-    /// Tasks that were dropped because of it.
+    /// Tasks that ended because they were asked to, their cleanups done.
     pub cancelled: u64,
-    /// Tasks that were dropped the hard way, because the grace had ended. (Without cleanup that
-    /// takes time there is no difference yet: see `cancelled`.)
+    /// Tasks that were dropped the hard way, because the grace had ended.
     pub aborted: u64,
-    /// Tasks that panicked, for instance in a drop.
+    /// Tasks that panicked, for instance in a cleanup.
     pub panicked: u64,
-    /// Tasks and blocking jobs whose poll or call had not returned when the grace ended.
+    /// Who was aborted: where it waited then, and what held it up. (The first hundred of them.)
+    pub aborted_tasks: Vec<TaskInfo>,
+    /// Tasks whose poll had not returned one second after the grace: their threads are left alone.
     pub stuck: Vec<TaskInfo>,
-    /// Blocking jobs among those, whose names are not known.
+    /// Blocking jobs that had not returned by then.
     pub stuck_jobs: usize,
 }
 
@@ -45,28 +54,65 @@ pub(crate) fn with_grace(
     threads: &mut Vec<thread::JoinHandle<()>>,
     grace: Duration,
 ) -> ShutdownReport {
-    let deadline = Instant::now().checked_add(grace);
-    let before = handle.table().totals();
-    handle.scheduler().close();
-    handle.blocking().stop();
     let mut report = ShutdownReport::default();
     if belongs_to_a_runtime() {
+        // Nothing can be waited for.
+        handle.scheduler().close();
+        handle.blocking().stop();
         threads.clear();
         return report;
     }
-    if handle.wait_for_workers(grace) {
+    // What cannot be added to the present is never.
+    let deadline = Instant::now().checked_add(grace);
+    let scheduler = handle.scheduler();
+    let before = handle.table().totals();
+    if !grace.is_zero() {
+        handle.blocking().drain();
+        scheduler.drain();
+        let _time_moves = handle.quiet().map(Awaited::new);
+        if !scheduler.wait_until_drained(deadline) {
+            scheduler.for_each_task(|task| {
+                if report.aborted_tasks.len() < NAMED {
+                    report.aborted_tasks.push(TaskInfo::of(task.header()));
+                }
+            });
+        }
+    }
+    let drained = handle.table().totals();
+    scheduler.close();
+    handle.blocking().stop();
+    if handle.wait_for_workers(LAST_WAIT) {
         threads.drain(..).for_each(|thread| drop(thread.join()));
     } else {
         report.stuck = handle.table().stuck();
+        report.aborted_tasks.retain(|task| !report.stuck.iter().any(|stuck| stuck.id == task.id));
         threads.clear();
     }
     let after = handle.table().totals();
     report.finished = after.finished - before.finished;
-    report.cancelled = after.cancelled - before.cancelled;
+    report.cancelled = drained.cancelled - before.cancelled;
+    report.aborted = after.cancelled - drained.cancelled;
     report.panicked = after.panicked - before.panicked;
-    let far = || Instant::now() + Duration::from_secs(86_400 * 365);
-    report.stuck_jobs = handle.blocking().wait_until_gone(deadline.unwrap_or_else(far));
+    let last = Instant::now() + LAST_WAIT;
+    let deadline = deadline.map_or(last, |deadline| deadline.max(last));
+    report.stuck_jobs = handle.blocking().wait_until_gone(deadline);
     report
+}
+
+/// The end of `run`: what is left cleans up. Whoever takes too long for that is named.
+pub(crate) fn at_end_of_run(
+    handle: &Handle,
+    threads: &mut Vec<thread::JoinHandle<()>>,
+    grace: Duration,
+) {
+    let report = with_grace(handle, threads, grace);
+    let tell = |what: &str, task: &TaskInfo| {
+        eprintln!(
+            "filch: {what} when the grace of {grace:?} at the end of the program was over: {task}"
+        );
+    };
+    report.aborted_tasks.iter().for_each(|task| tell("it had not ended, and was aborted,", task));
+    report.stuck.iter().for_each(|task| tell("it was still running, and is left alone,", task));
 }
 
 /// Is this a thread of a runtime, perhaps of this one? Then nothing can be waited for.
@@ -86,5 +132,5 @@ pub(crate) fn at_drop(handle: &Handle, threads: &mut Vec<thread::JoinHandle<()>>
         return;
     }
     threads.drain(..).for_each(|thread| drop(thread.join()));
-    let _ = handle.blocking().wait_until_gone(Instant::now() + JOBS_AT_DROP);
+    let _ = handle.blocking().wait_until_gone(Instant::now() + LAST_WAIT);
 }

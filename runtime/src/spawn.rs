@@ -94,8 +94,13 @@ pub(crate) enum Start {
 /// shutdown that begins in the middle of that poll finds it in its list, or has closed the list: then it is
 /// dropped before this returns.
 pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start) {
-    if scheduler.is_closing() {
+    // From a task of a runtime that drains, a cleanup perhaps, it is taken; from elsewhere not.
+    let late = scheduler.is_draining();
+    if scheduler.is_closing() || (late && cell::current().is_none()) {
         return drop(task);
+    }
+    if late {
+        task.mark_late();
     }
     let task = match start {
         Start::Queued => task,

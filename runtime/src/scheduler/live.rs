@@ -50,6 +50,12 @@ impl LiveList {
         }
     }
 
+    /// The task in a place that is known to be taken.
+    pub(crate) fn task(&self, slot: u32) -> TaskRef {
+        let inner = self.inner.lock();
+        inner.slots[slot as usize].as_ref().expect("it was just entered").task()
+    }
+
     /// Takes a task out, before its end is published.
     pub(crate) fn remove(&self, slot: u32) -> (Listed, Left) {
         let mut guard = self.inner.lock();

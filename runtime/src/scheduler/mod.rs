@@ -24,6 +24,7 @@ pub(crate) mod table;
 pub(crate) mod worker;
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -33,7 +34,7 @@ use self::live::{Left, LiveList};
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
 use crate::error::JoinError;
 use crate::primitive::unmodelled;
-use crate::primitive::{AtomicBool, AtomicUsize, Ordering};
+use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::sys;
 use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
 use crate::task::polling;
@@ -49,13 +50,19 @@ pub(crate) struct Scheduler {
     workers: AtomicUsize,
     /// Which injector, or list, is next for what comes from outside.
     turn: AtomicUsize,
-    /// Nothing is polled any more, everything dropped.
-    closing: AtomicBool,
+    phase: AtomicUsize,
+    /// Who drains the runtime sleeps here, until it is empty.
+    drained: (Mutex<()>, Condvar),
     on_unhandled: std::sync::Mutex<Option<OnUnhandled>>,
     jobs: std::sync::Mutex<Option<Jobs>>,
     /// Which process this scheduler has its threads in (see [`sys::fork_generation`]).
     process: unmodelled::AtomicU32,
 }
+
+/// Where in its life a runtime is.
+const OPEN: usize = 0;
+const DRAINING: usize = 1;
+const CLOSING: usize = 2;
 
 /// Up to 32 workers that share a mask, and what is pushed to them.
 #[derive(Debug)]
@@ -92,7 +99,8 @@ impl Scheduler {
             lists: (0..=sets * WORKERS_PER_SET).map(|_| CachePadded::default()).collect(),
             workers: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
+            phase: AtomicUsize::new(OPEN),
+            drained: (Mutex::new(()), Condvar::new()),
             on_unhandled: std::sync::Mutex::new(None),
             jobs: std::sync::Mutex::new(None),
             process: unmodelled::AtomicU32::new(sys::fork_generation()),
@@ -145,7 +153,7 @@ impl Scheduler {
             set.inboxes.iter().for_each(Stack::reopen);
         }
         self.lists.iter().for_each(|list| list.reopen());
-        self.closing.store(false, Ordering::Relaxed);
+        self.phase.store(OPEN, Ordering::Relaxed);
         self.set_on_unhandled(None);
         self.set_jobs(None);
         SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
@@ -176,8 +184,14 @@ impl Scheduler {
         (self.turn.fetch_add(1, Ordering::Relaxed) % self.workers()) as u16
     }
 
+    /// Nothing is polled any more, everything dropped.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
+        self.phase.load(Ordering::Relaxed) == CLOSING
+    }
+
+    /// All tasks were asked to end, and new ones are as soon as they wait.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == DRAINING
     }
 
     /// A push from outside the workers, or from a worker of another runtime.
@@ -254,7 +268,13 @@ impl Scheduler {
     }
 
     fn track(&self, task: Listed, list: u16) -> Result<Place, (Closed, Listed)> {
-        let slot = self.lists[usize::from(list)].insert(task)?;
+        let live = &self.lists[usize::from(list)];
+        let slot = live.insert(task)?;
+        if self.is_draining() {
+            // Born too late for `drain`, which has been through this list (its lock shows that the
+            // runtime is draining to whoever enters after it).
+            live.task(slot).shut();
+        }
         Ok(Place { slot, list })
     }
 
@@ -276,10 +296,48 @@ impl Scheduler {
         self.lists.iter().for_each(|list| list.for_each(&mut visit));
     }
 
+    /// Asks all tasks to end, and goes on polling them: their cleanups may take a while. What waits is
+    /// asked now, what was not started yet by the worker that takes it, and what is born from now
+    /// on when it first waits.
+    pub(crate) fn drain(&self) {
+        self.phase.store(DRAINING, Ordering::Relaxed);
+        for list in &self.lists[..self.lists.len() - 1] {
+            list.for_each(|task| {
+                task.shut();
+            });
+        }
+    }
+
+    /// Waits until no task is left, or the time is up.
+    pub(crate) fn wait_until_drained(&self, limit: Option<Instant>) -> bool {
+        let (lock, changed) = &self.drained;
+        let mut guard = lock.lock();
+        loop {
+            if self.no_task_waits() && self.is_still() {
+                return true;
+            }
+            let left = limit
+                .map_or(Duration::MAX, |limit| limit.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return false;
+            }
+            (guard, _) = changed.wait_timeout(guard, left);
+        }
+    }
+
+    /// A worker of a runtime that drains has found no work and is about to park. (Its bit is set
+    /// before this, and whoever waits looks at the bits under the lock before it sleeps: the last worker's call
+    /// is not missed.)
+    fn hint_drained(&self) {
+        let (lock, changed) = &self.drained;
+        drop(lock.lock());
+        changed.notify_all();
+    }
+
     /// Begins the end: from here on nothing is polled, everything is dropped by the workers.
     /// They leave when nothing is left (see [`worker`]).
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+        self.phase.store(CLOSING, Ordering::Relaxed);
         let lists = &self.lists[..self.lists.len() - 1];
         lists.iter().for_each(|list| list.close());
         // A task whose list was closed before it parked is refused there; all others are listed.

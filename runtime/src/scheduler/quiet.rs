@@ -252,6 +252,25 @@ impl Drop for AwakeHere {
     }
 }
 
+/// Somebody waits for the end of cleanups, though nobody is in `block_on`: time may move.
+#[derive(Debug)]
+pub(crate) struct Awaited<'a>(&'a Quiet);
+
+impl<'a> Awaited<'a> {
+    pub(crate) fn new(quiet: &'a Arc<Quiet>) -> Awaited<'a> {
+        quiet.roots.fetch_add(1, Ordering::Relaxed);
+        // Perhaps all rest already: then this is the last one to do so, and looks.
+        drop(Awake::new(quiet));
+        Awaited(quiet)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.roots.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Who sits on a seat of `block_on`, as far as it matters here. With the system's clock it does not: one
 /// load for a waker.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::quiet::{AwakeHere, Quiet, Sitter};
 use super::{OnWorkers, Scheduler};
 use crate::error::JoinError;
 use crate::task::cell::{self, AtomicRunnable, Closed, Job, Listed, Place, Rooted};
-use crate::task::extra::Extra;
+use crate::task::extra::{self, Extra};
 use crate::task::{Ending, Runnable, Schedule};
 
 /// Where a thread sits while it polls a task of its own.
@@ -109,18 +109,15 @@ impl Drop for Taken {
     }
 }
 
-/// The task was cancelled: its future is gone and there is no value.
-#[derive(Debug)]
-pub(crate) struct Cancelled;
-
-/// Polls a future on this thread, as a task, until it is ready.
+/// Polls a future on this thread, as a task, until it is ready. The error: it was cancelled, and there
+/// is no value.
 pub(crate) fn block_on<F: Future>(
     scheduler: &'static Scheduler,
     quiet: Option<&Arc<Quiet>>,
     site: &'static Location<'static>,
     extra: Option<Box<Extra>>,
     future: F,
-) -> Result<F::Output, Cancelled> {
+) -> Result<F::Output, JoinError> {
     let seat = Taken::new(scheduler, quiet);
     let mut future = pin!(Some(future));
     let spawn = cell::Spawn { owner: seat.0, site, home: None, extra };
@@ -143,15 +140,17 @@ pub(crate) fn block_on<F: Future>(
                 return Ok(value.unwrap_or_else(|payload| resume_unwind(payload)));
             }
             Rooted::Overruled(value, task) => {
+                let error = extra::cancelled(task.header());
                 end(&seat, task, Ending::Cancelled, || {
                     future.set(None);
                     drop(value);
                 });
-                return Err(Cancelled);
+                return Err(error);
             }
             Rooted::Cancelled(task) => {
+                let error = extra::cancelled(task.header());
                 end(&seat, task, Ending::Cancelled, || future.set(None));
-                return Err(Cancelled);
+                return Err(error);
             }
         };
     }

@@ -221,7 +221,15 @@ impl Worker {
         let polling = &self.entry.polling;
         polling.set(task.header());
         self.open.set(true);
-        let ran = if self.scheduler.is_closing() { task.abandon() } else { task.run() };
+        let ran = if self.scheduler.is_closing() {
+            task.abandon()
+        } else {
+            if self.scheduler.is_draining() && task.is_unstarted() {
+                // Asked before its first poll, so it is dropped unpolled.
+                task.shut();
+            }
+            task.run()
+        };
         self.open.set(false);
         match ran {
             Ran::Parked => {}
@@ -245,11 +253,11 @@ impl Worker {
             }
         }
         let slot = &self.entry.slot;
-        if self.from_slot.get() < slot::IN_A_ROW
-            && let Some(task) = slot.take()
-        {
-            self.from_slot.set(self.from_slot.get() + 1);
-            return Some(task);
+        if self.from_slot.get() < slot::IN_A_ROW {
+            if let Some(task) = slot.take() {
+                self.from_slot.set(self.from_slot.get() + 1);
+                return Some(task);
+            }
         }
         self.from_slot.set(0);
         self.queue.pop().or_else(|| slot.take()).or_else(|| self.look_inbox())
@@ -461,6 +469,9 @@ impl Worker {
                 sleep.retract(bit);
                 self.searching.set(true);
                 return Parked::Awake;
+            }
+            if self.scheduler.is_draining() {
+                self.scheduler.hint_drained();
             }
             if self.scheduler.is_closing() && self.scheduler.no_task_waits() {
                 sleep.retract(bit);

@@ -632,6 +632,23 @@ impl Runnable {
         unsafe { TaskRef::new(self.0) }
     }
 
+    /// It was never polled, and was there before its runtime began to drain.
+    pub(crate) fn is_unstarted(&self) -> bool {
+        // SAFETY: rule 2: we own `ACTIVE`.
+        let slot = self.header().standing.with(|s| unsafe { (*s).slot });
+        slot == Place::NONE.slot && !self.header().state.is_late()
+    }
+
+    /// It is born while its runtime drains.
+    pub(crate) fn mark_late(&self) {
+        self.header().state.mark_late();
+    }
+
+    /// As [`TaskRef::shut`].
+    pub(crate) fn shut(&self) {
+        let _ = self.header().state.request_shut();
+    }
+
     /// The worker that alone may poll it.
     pub(crate) fn home(&self) -> Option<u16> {
         // SAFETY: rule 2: we own `ACTIVE`.

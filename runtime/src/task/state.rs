@@ -22,6 +22,7 @@
 //! - `JOINER`: the handle has left a waker; until this bit is taken back only the completer may
 //!   touch that waker.
 //! - `WATCHED`: somebody wants to be told of the end; see [`extra`](super::extra).
+//! - `LATE`: born while the runtime shuts down, and not asked to end before it first waits.
 //! - `SHUT`: the runtime shuts down and has asked the task to end. (A bit rather than a request in
 //!   `Extra`: a million tasks are asked at once.)
 //!
@@ -43,6 +44,7 @@ const HANDLE: usize = 1 << 5;
 const JOINER: usize = 1 << 6;
 const WATCHED: usize = 1 << 7;
 const SHUT: usize = 1 << 8;
+const LATE: usize = 1 << 9;
 const REF_ONE: usize = 1 << 10;
 
 /// What a new task with a handle looks like: queued, one reference to itself, one of its handle.
@@ -325,6 +327,16 @@ impl State {
                 Err(found) => now = found,
             }
         }
+    }
+
+    /// Was the task born while its runtime drained? (It may run until it first waits.)
+    pub(crate) fn is_late(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & LATE != 0
+    }
+
+    pub(crate) fn mark_late(&self) {
+        // Relaxed: before anybody else has the task.
+        self.0.fetch_or(LATE, Ordering::Relaxed);
     }
 
     /// Has the runtime asked the task to end?
