@@ -455,19 +455,16 @@ where
             *this.begun = true;
         }
         if let Some(body) = this.body.as_mut().as_pin_mut() {
-            match this.region.enter(cx.waker()) {
-                Entered::Poll(guard) => {
-                    let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
-                    drop(guard);
-                    match polled {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        // Its value carries the token of what cut it short.
-                        Ok(Poll::Ready(value)) if this.region.is_ridden() => drop(value),
-                        Ok(Poll::Ready(value)) => *this.value = Some(value),
-                        Err(payload) => drop(this.shared.panicked(payload, None)),
-                    }
+            if let Entered::Poll(guard) = this.region.enter(cx.waker()) {
+                let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+                drop(guard);
+                match polled {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    // Its value carries the token of what cut it short.
+                    Ok(Poll::Ready(value)) if this.region.is_ridden() => drop(value),
+                    Ok(Poll::Ready(value)) => *this.value = Some(value),
+                    Err(payload) => drop(this.shared.panicked(payload, None)),
                 }
-                _ => {}
             }
             this.body.set(None);
             this.region.leave();
@@ -531,7 +528,6 @@ impl<E> Shared<E> {
         inner.closed
     }
 
-    #[expect(clippy::type_complexity, reason = "a payload is what it is")]
     fn harvest(&self) -> (Vec<Failure<E>>, Option<Box<dyn Any + Send>>) {
         let mut inner = self.inner.lock();
         (std::mem::take(&mut inner.failures), inner.panic.take())

@@ -64,7 +64,7 @@
 //! | start a program | [`run`], [`#[filch::main]`](macro@main), [`#[filch::test]`](macro@test) |
 //! | keep a runtime, set it up, end it | [`Runtime`], [`Builder`], [`Runtime::shutdown`] |
 //! | start tasks | [`spawn`](fn@spawn), [`task::Builder`], [`Handle::spawn`] from other threads |
-//! | start tasks that must stay on one thread | [`spawn_local`] |
+//! | start tasks that must stay on one thread | [`spawn_local`](fn@spawn_local) |
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |

@@ -210,7 +210,7 @@ impl Runtime {
         self.handle.spawn(future)
     }
 
-    /// Starts a task that stays on one thread, as [`filch::spawn_local`](crate::spawn_local) does.
+    /// Starts a task that stays on one thread, as [`filch::spawn_local`](fn@crate::spawn_local) does.
     #[track_caller]
     pub fn spawn_local<F, Fut>(&self, f: F) -> JoinHandle<Fut::Output>
     where
@@ -329,7 +329,7 @@ impl Handle {
         spawn_on(self.scheduler(), future, None)
     }
 
-    /// Starts a task that stays on one thread, as [`filch::spawn_local`](crate::spawn_local) does,
+    /// Starts a task that stays on one thread, as [`filch::spawn_local`](fn@crate::spawn_local) does,
     /// from any thread.
     ///
     /// ```

@@ -1,5 +1,7 @@
 //! Tasks that run in the caller until they wait for the first time.
 
+#![allow(clippy::async_yields_async, reason = "handles are handed out of `block_on`")]
+
 mod support;
 
 use std::future::{pending, poll_fn};

@@ -46,7 +46,7 @@ impl<E> GroupError<E> {
         self.failures.into_iter().next().map(|failure| failure.error)
     }
 
-    /// Nobody failed: [`TaskGroup::cancel`] has ended the body before it had a value.
+    /// Nobody failed: [`TaskGroup::cancel`](super::TaskGroup::cancel) has ended the body before it had a value.
     pub fn is_cancelled(&self) -> bool {
         self.failures.is_empty()
     }
@@ -105,7 +105,7 @@ impl From<GroupError<io::Error>> for io::Error {
     }
 }
 
-/// A group that takes no more members gives the future back: see [`TaskGroup::try_spawn`].
+/// A group that takes no more members gives the future back: see [`TaskGroup::try_spawn`](super::TaskGroup::try_spawn).
 pub struct Closed<F> {
     /// Unpolled.
     pub future: F,

@@ -89,10 +89,10 @@ where
                     overruled
                 }
             },
-            Err(payload) => match this.group.panicked(payload, Some(task.clone())) {
-                None => None,
-                Some(payload) => Some(JoinError::panicked(payload, task.task().header().label())),
-            },
+            Err(payload) => {
+                let spare = this.group.panicked(payload, Some(task.clone()));
+                spare.map(|payload| JoinError::panicked(payload, task.task().header().label()))
+            }
         };
         // There is no value, so the task ends the other way.
         extra::fail_current(|label| error.unwrap_or_else(|| JoinError::in_group(label)));

@@ -689,15 +689,15 @@ impl TaskRef {
     ///
     /// It may end the task right here (a job that waits for a thread), so not to be called under a lock.
     pub(crate) fn request(&self) -> bool {
-        self.requested(self.header().state.request())
+        self.requested(self.header().state.request().as_ref())
     }
 
     /// Its runtime shuts down: the task is asked to end, with no reason written anywhere.
     pub(crate) fn shut(&self) -> bool {
-        self.requested(self.header().state.request_shut())
+        self.requested(self.header().state.request_shut().as_ref())
     }
 
-    fn requested(&self, decision: Option<Wake>) -> bool {
+    fn requested(&self, decision: Option<&Wake>) -> bool {
         match decision {
             None => false,
             Some(Wake::Nothing) => {
@@ -740,7 +740,7 @@ impl fmt::Debug for TaskRef {
     }
 }
 
-/// An entry in a list of live tasks. While it exists its task is not complete: [`publish`] takes
+/// An entry in a list of live tasks. While it exists its task is not complete: publication takes
 /// it back first. It is not `Clone`, and only this file makes one.
 pub(crate) struct Listed(NonNull<Header>);
 

@@ -146,10 +146,7 @@ pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool
 /// A request waits: is the future to be dropped?
 pub(crate) fn after_pending(task: &Header, when: When) -> Verdict {
     if task.state().is_shut() {
-        let mut tree = task.extra_or_new().tree();
-        if tree.count(NodeId::ROOT) == 0 {
-            tree.raise(NodeId::ROOT, shut_down());
-        }
+        task.extra_or_new().tree().raise_once(shut_down());
     }
     let Some(extra) = task.extra() else { return Verdict::Drop };
     if extra.failure.lock().is_some() {

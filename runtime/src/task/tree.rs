@@ -80,11 +80,13 @@ pub(crate) enum Kind {
     Shield,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tree {
     root: Region,
     /// Everything is to be dropped, whatever is in here.
     hard: bool,
+    /// The runtime has asked the task to end.
+    shut: bool,
     nodes: Vec<Option<Node>>,
     free: Vec<NodeId>,
 }
@@ -158,12 +160,6 @@ pub(crate) enum When {
     },
 }
 
-impl Default for Tree {
-    fn default() -> Tree {
-        Tree { root: Region::default(), hard: false, nodes: Vec::new(), free: Vec::new() }
-    }
-}
-
 // ── requests ──────────────────────────────────────────────────────────────────────────────────
 
 impl Tree {
@@ -179,6 +175,13 @@ impl Tree {
                 region.demand =
                     Some(Demand { count: 1, first: request, fresh: true, passed: Vec::new() });
             }
+        }
+    }
+
+    /// The request of a runtime that shuts down, if it is not in here yet: the task may take it back.
+    pub(crate) fn raise_once(&mut self, request: Request) {
+        if !std::mem::replace(&mut self.shut, true) {
+            self.raise(NodeId::ROOT, request);
         }
     }
 

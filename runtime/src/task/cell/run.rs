@@ -68,9 +68,9 @@ impl Runnable {
 
     /// Polls a root: its future is the caller's. See [`Rooted`].
     pub(crate) fn run_with<T>(self, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Rooted<T> {
-        // SAFETY: (of the calls here) we own `ACTIVE`.
         match self.header().state.begin() {
             Begin::Poll => {}
+            // SAFETY: we own `ACTIVE`.
             Begin::Cancelled => match unsafe { ask(self.0, When::BeforePoll) } {
                 (Verdict::Drop, _) => return Rooted::Cancelled(self),
                 (Verdict::GoOn, _) => {}
