@@ -1,6 +1,8 @@
 //! What several tests need.
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub(crate) mod manual;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
