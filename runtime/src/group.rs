@@ -485,7 +485,8 @@ where
         // A request from outside that nobody here has heard of yet must not be taken for ours:
         // suspend once more, and it acts.
         let unheard = matches!(this.stage, Stage::Open) && this.value.is_none() && panic.is_none();
-        if unheard && failures.is_empty() && cell::is_current_asked() {
+        let asked = this.outer.is_linked() && cell::is_current_asked();
+        if unheard && failures.is_empty() && asked {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

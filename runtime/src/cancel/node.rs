@@ -40,6 +40,12 @@ pub(crate) enum Entered {
     Caught(Cancelled),
 }
 
+/// The task whose tree futures polled here belong to. Not that of a blocking job, where nobody
+/// would deliver requests.
+pub(super) fn task_here() -> Option<TaskRef> {
+    if polling::node() == NodeId::NOWHERE { None } else { cell::current() }
+}
+
 impl Place {
     #[track_caller]
     pub(crate) fn new(kind: Kind) -> Place {
@@ -61,7 +67,7 @@ impl Place {
         }
         let parent = polling::node();
         if self.linked.is_none() {
-            let Some(task) = cell::current() else { return Entered::Poll(None) };
+            let Some(task) = task_here() else { return Entered::Poll(None) };
             let id = task.header().extra_or_new().tree().link(self.kind, parent, self.site);
             self.linked = Some(Linked { task, id });
         }
@@ -79,7 +85,7 @@ impl Place {
     /// Takes a place for a future that did without one so far, above all that was polled inside it
     /// since the stamp was `before`. `false`: nothing was.
     pub(crate) fn adopt(&mut self, before: u64, waker: &Waker) -> bool {
-        let Some(task) = cell::current() else { return false };
+        let Some(task) = task_here() else { return false };
         let stamps = before + 1..=polling::next_stamp();
         let parent = polling::node();
         let adopted = match task.header().extra() {

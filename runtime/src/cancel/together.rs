@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::task::cell;
+use super::node::task_here;
 use crate::task::extra::{self, Force, Hold, Request, Watch};
 use crate::task::{Ending, TaskRef};
 
@@ -23,7 +23,7 @@ pub(crate) fn end_with_current(tasks: &[TaskRef], request: &Request) {
     if tasks.is_empty() {
         return;
     }
-    let owner = cell::current();
+    let owner = task_here();
     let is_hard = |owner: &TaskRef| owner.header().extra().is_some_and(|e| e.tree().is_hard());
     // What ends the owner the hard way ends what belongs to it.
     let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::task::Poll;
 
-use super::node::Linked;
+use super::node::{Linked, task_here};
 use crate::task::TaskRef;
 use crate::task::cell;
 use crate::task::extra::Request;
@@ -146,7 +146,7 @@ impl Cancelled {
             }
             None => {
                 // The region has ended: this is about what is around it.
-                let task = cell::current().expect(
+                let task = task_here().expect(
                     "Cancelled::resume was called outside any task, where there is nobody to cancel",
                 );
                 let passed = Passed { task, region: NodeId::ROOT };

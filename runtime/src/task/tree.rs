@@ -53,6 +53,9 @@ pub(crate) struct NodeId(u32);
 impl NodeId {
     /// The task itself.
     pub(crate) const ROOT: NodeId = NodeId(u32::MAX);
+    /// Inside a blocking job. Nobody delivers requests there: the job's one poll is all of it, and
+    /// whatever futures it polls, some other executor drives.
+    pub(crate) const NOWHERE: NodeId = NodeId(u32::MAX - 1);
 
     fn index(self) -> usize {
         self.0 as usize
