@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use filch::{
-    Cancelled, GroupError, JoinHandle, TaskGroup, catch_cancel, sleep, spawn, task, task_group,
-    timeout, yield_now,
+    Cancelled, GroupError, JoinHandle, TaskGroup, catch_cancel, sleep, spawn, spawn_blocking, task,
+    task_group, timeout, yield_now,
 };
 use support::hush_panics;
 use support::manual::{
@@ -1127,5 +1127,58 @@ fn group_cancel_does_not_eat_outer_cancel() {
         assert!(result.is_err(), "{result:?}");
         assert_eq!(time.ms(), 1000);
         assert_eq!(task::current().unwrap().cancelling(), 0);
+    });
+}
+
+// ── in a foreign executor ─────────────────────────────────────────────────────────────────────
+
+#[test]
+fn foreign_executor_group() {
+    // CPython: test_taskgroup_without_parent_task. There it is refused; here a group works, but there are no
+    // requests to the task around it. (On the system's clock: the foreign executor blocks a thread.)
+    filch::run(async {
+        let log = Log::default();
+        let inside = log.clone();
+        let (send, receive) = async_channel::bounded::<()>(1);
+        let job = spawn_blocking(move || {
+            receive.recv_blocking().unwrap();
+            // It ends itself.
+            futures_lite::future::block_on(task_group(async |group| {
+                group.spawn(pending::<()>());
+                group.cancel();
+                pending::<()>().await;
+            }));
+            // A member fails.
+            let failed = futures_lite::future::block_on(task_group(async |group| -> Result {
+                group.spawn(async { Err::<(), _>("child") });
+                pending().await
+            }));
+            assert_eq!(errors(failed), ["child"]);
+            // It is dropped.
+            let member = tells_cancel(600 * S, inside.clone(), "cancelled");
+            let limited = futures_lite::future::block_on(timeout(20 * MS, async {
+                task_group(async |group| {
+                    let member = group.spawn(member);
+                    while member.task().waits_at().is_none() {
+                        yield_now().await;
+                    }
+                    pending::<()>().await;
+                })
+                .await;
+            }));
+            assert!(limited.is_err());
+            5
+        });
+        sleep(20 * MS).await;
+        // A request to the job reaches nothing in it, and does no harm.
+        job.cancel();
+        send.send(()).await.unwrap();
+        assert_eq!(job.await.unwrap(), 5);
+        for _ in 0..600 {
+            if log.is_empty() {
+                sleep(10 * MS).await;
+            }
+        }
+        assert_eq!(log.entries(), ["cancelled"]);
     });
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use filch::time::{advance, now};
 use filch::{
-    Cancelled, Deadline, Elapsed, catch_cancel, sleep, spawn, task, task_group, timeout,
-    timeout_at, timeout_scope, yield_now,
+    CancelScope, Cancelled, Deadline, Elapsed, catch_cancel, sleep, spawn, spawn_blocking, task,
+    task_group, timeout, timeout_at, timeout_scope, yield_now,
 };
 use support::manual::{
     Log, MS, S, Stopwatch, fails_after, fails_in_cleanup, manual, settle, tells_cancel,
@@ -567,5 +567,26 @@ fn reschedule_while_expiring() {
         .await;
         assert!(result.is_err() && deadline.expired());
         assert_eq!(log.entries(), ["swallowed"]);
+    });
+}
+
+// ── in a foreign executor ─────────────────────────────────────────────────────────────────────
+
+#[test]
+fn foreign_executor_timeout() {
+    // CPython: test_timeout_without_task. There it is refused; here it works, and a catch inside hears nothing.
+    // (On the system's clock: the foreign executor blocks a thread.)
+    filch::run(async {
+        let job = spawn_blocking(|| {
+            let log = Log::default();
+            let inside = tells_cancel(600 * S, log.clone(), "cancelled");
+            assert!(futures_lite::future::block_on(timeout(10 * MS, inside)).is_err());
+            assert!(log.is_empty());
+            let scope = CancelScope::new();
+            scope.cancel();
+            let inside = scope.run(catch_cancel(std::future::pending::<()>()));
+            assert!(futures_lite::future::block_on(inside).is_err());
+        });
+        job.await.unwrap();
     });
 }
