@@ -728,6 +728,33 @@ fn group_child_crash_during_body_cleanup() {
 }
 
 #[test]
+fn group_child_crash_during_body_cleanup_linked() {
+    // CPython: test_taskgroup_16. As the one before; there a plain await is enough to cancel the inner task.
+    manual(async || {
+        let log = Log::default();
+        let body = log.clone();
+        let nested = async move {
+            task_group(async |group| -> Result {
+                group.spawn(fails_after(300 * MS, "divided by zero"));
+                if let Err(cancelled) = catch_cancel(sleep(10 * S)).await {
+                    sleep(500 * MS).await;
+                    body.add("cleaned up");
+                    cancelled.resume().await;
+                }
+                Ok(())
+            })
+            .await
+        };
+        let runner = spawn(async move { spawn(nested).linked().await });
+        let time = Stopwatch::start();
+        cancel_soon(&runner).await;
+        assert_eq!(errors(runner.await.unwrap().unwrap()), ["divided by zero"]);
+        assert_eq!(time.ms(), 600);
+        assert_eq!(log.entries(), ["cleaned up"]);
+    });
+}
+
+#[test]
 fn group_without_children_outer_cancel() {
     // CPython: test_taskgroup_17.
     manual(async || {
@@ -871,41 +898,50 @@ fn group_error_and_outer_cancel_at_once() {
     });
 }
 
+/// How members may be started.
+fn builders() -> [task::Builder; 2] {
+    [task::Builder::new(), task::Builder::new().eager()]
+}
+
 #[test]
-fn lazy_child_adding_failing_child_is_cancelled() {
-    // CPython: test_cancels_task_if_created_during_creation (gh-128550), for children that do not start at once.
+fn eager_child_adding_failing_child_is_cancelled() {
+    // CPython: test_cancels_task_if_created_during_creation (gh-128550). Started at once, and later.
     manual(async || {
-        let log = Log::default();
-        let inside = log.clone();
-        let result = task_group(async |group| -> Result {
-            let adder = group.clone();
-            group.spawn(async move {
-                adder.spawn(async { Err::<(), _>("third") });
-                tells_cancel(S, inside, "second cancelled").await;
+        for (first, second) in builders().into_iter().zip(builders()) {
+            let log = Log::default();
+            let inside = log.clone();
+            let result = task_group(async |group| -> Result {
+                let adder = group.clone();
+                group.spawn_with(first, async move {
+                    adder.spawn_with(second, async { Err::<(), _>("third") });
+                    tells_cancel(S, inside, "second cancelled").await;
+                    Ok(())
+                });
                 Ok(())
-            });
-            Ok(())
-        })
-        .await;
-        assert_eq!(errors(result), ["third"]);
-        assert_eq!(log.entries(), ["second cancelled"]);
+            })
+            .await;
+            assert_eq!(errors(result), ["third"]);
+            assert_eq!(log.entries(), ["second cancelled"]);
+        }
     });
 }
 
 #[test]
-fn lazy_child_failure_does_not_leak() {
-    // CPython: test_cancellation_does_not_leak_out_of_tg (gh-128588), for children that do not start at once.
+fn eager_child_failure_does_not_leak() {
+    // CPython: test_cancellation_does_not_leak_out_of_tg (gh-128588). Started at once, and later.
     manual(async || {
-        let result = task_group(async |group| -> Result {
-            group.spawn(async { Err::<(), _>("child") });
-            Ok(())
-        })
-        .await;
-        assert_eq!(errors(result), ["child"]);
-        for _ in 0..3 {
-            yield_now().await;
+        for builder in builders() {
+            let result = task_group(async |group| -> Result {
+                group.spawn_with(builder, async { Err::<(), _>("child") });
+                Ok(())
+            })
+            .await;
+            assert_eq!(errors(result), ["child"]);
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            assert_eq!(task::current().unwrap().cancelling(), 0);
         }
-        assert_eq!(task::current().unwrap().cancelling(), 0);
     });
 }
 
@@ -1066,22 +1102,23 @@ fn group_cancel_then_spawn() {
 }
 
 #[test]
-fn lazy_child_cancels_group_first() {
-    // CPython: test_taskgroup_cancel_from_child_before_first_suspension (gh-155418), for a child that does not
-    // start at once.
+fn eager_child_cancels_group_first() {
+    // CPython: test_taskgroup_cancel_from_child_before_first_suspension (gh-155418). Started at once, and later.
     manual(async || {
-        let log = Log::default();
-        let inside = log.clone();
-        task_group(async |group| {
-            let ender = group.clone();
-            group.spawn(async move {
-                ender.cancel();
-                tells_cancel(10 * S, inside, "child cancelled").await;
-            });
-            pending::<()>().await;
-        })
-        .await;
-        assert_eq!(log.entries(), ["child cancelled"]);
+        for builder in builders() {
+            let log = Log::default();
+            let inside = log.clone();
+            task_group(async |group| {
+                let ender = group.clone();
+                group.spawn_with(builder, async move {
+                    ender.cancel();
+                    tells_cancel(10 * S, inside, "child cancelled").await;
+                });
+                pending::<()>().await;
+            })
+            .await;
+            assert_eq!(log.entries(), ["child cancelled"]);
+        }
     });
 }
 

@@ -36,10 +36,22 @@ pub(crate) fn manual_on<F>(workers: usize, test: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    manual_with(workers, |builder| builder, test);
+}
+
+/// Runs a test in a task of a runtime with further settings.
+#[track_caller]
+pub(crate) fn manual_with<F>(
+    workers: usize,
+    settings: impl FnOnce(filch::Builder) -> filch::Builder,
+    test: F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let builder = settings(Runtime::builder().worker_threads(workers).manual_clock(true));
     let (done, wait) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let runtime =
-            Runtime::builder().worker_threads(workers).manual_clock(true).build().unwrap();
+        let runtime = builder.build().unwrap();
         let result = runtime.block_on(async {
             let mut handle = filch::spawn(test);
             filch::timeout(YEAR, &mut handle).await
