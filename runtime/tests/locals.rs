@@ -175,7 +175,8 @@ fn a_scope_is_left_when_its_future_panics_or_is_dropped() {
             let _guard = guard;
             pending::<()>().await;
         }));
-        poll_fn(|cx| Poll::Ready(assert!(scope.as_mut().poll(cx).is_pending()))).await;
+        let polled = poll_fn(|cx| Poll::Ready(scope.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
         drop(scope);
         assert_eq!(receive.recv().unwrap().as_deref(), Some("inner"));
         assert_eq!(REQUEST.get().as_deref(), Some("outer"));
