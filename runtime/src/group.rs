@@ -70,7 +70,8 @@ use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 ///
 /// let failed: Result<(), GroupError<String>> = filch::run(task_group(async |group| {
 ///     group.spawn(async { Err::<(), _>("no route".to_string()) });
-///     std::future::pending().await
+///     std::future::pending::<()>().await;
+///     Ok(())
 /// }));
 /// assert_eq!(failed.unwrap_err().into_first().unwrap(), "no route");
 /// ```
@@ -245,9 +246,9 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///
     /// ```
     /// filch::run(filch::task_group(async |group| {
-    ///     group.spawn(std::future::pending());
+    ///     group.spawn(std::future::pending::<()>());
     ///     group.cancel();
-    ///     std::future::pending().await
+    ///     std::future::pending::<()>().await
     /// }));
     /// ```
     #[track_caller]

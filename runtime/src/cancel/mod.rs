@@ -46,6 +46,7 @@ mod scope;
 mod shield;
 mod together;
 mod token;
+mod within;
 
 pub use catch::{CatchCancel, catch_cancel};
 pub(crate) use node::{Entered, Place};

@@ -33,8 +33,8 @@ impl TaskInfo {
     pub(crate) fn of(task: &Header) -> TaskInfo {
         let Label { id, name, site } = task.label();
         let (waits_at, waits_for) = match task.waits() {
-            // (What it waited for last is not erased when it ends.)
-            _ if task.state().is_complete() => (None, None),
+            // (What it waited for last is not erased when it goes on.)
+            _ if !task.state().is_idle() => (None, None),
             Waits::Unknown => (None, None),
             Waits::At(site) => (Some(site), None),
             Waits::For(id) => (None, Some(id)),

@@ -351,6 +351,11 @@ impl State {
         self.0.load(Ordering::Acquire) & COMPLETE != 0
     }
 
+    /// Does it wait, owned by nobody?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & (ACTIVE | COMPLETE) == 0
+    }
+
     /// Is a request waiting?
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed) & CANCELLED != 0
