@@ -155,7 +155,7 @@ fn settled_errors_in_place() {
                 panic!("planned")
             }),
             boxed(after(3 * S, 2)),
-            boxed(after(0 * S, 3)),
+            boxed(after(Duration::ZERO, 3)),
         ])
         .settled()
         .await;
@@ -166,13 +166,11 @@ fn settled_errors_in_place() {
     });
 }
 
-/// A future that shows its task, then sleeps.
-fn shown(tasks: async_channel::Sender<task::Task>, log: Log) -> impl Future<Output = ()> + Send {
-    async move {
-        tasks.send(me()).await.unwrap();
-        tells_cancel(5 * S, log.clone(), "cancelled").await;
-        log.add("end");
-    }
+/// Shows its task, then sleeps.
+async fn shown(tasks: async_channel::Sender<task::Task>, log: Log) {
+    tasks.send(me()).await.unwrap();
+    tells_cancel(5 * S, log.clone(), "cancelled").await;
+    log.add("end");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use filch::{
     Cancelled, GroupError, JoinHandle, TaskGroup, catch_cancel, sleep, spawn, spawn_blocking, task,
@@ -522,7 +523,7 @@ fn group_failure_leaves_no_request() {
     // CPython: test_cancelling_level_preserved (gh-116720).
     manual(async || {
         let result = task_group(async |group| -> Result {
-            group.spawn(fails_after(0 * S, "child"));
+            group.spawn(fails_after(Duration::ZERO, "child"));
             Ok(())
         })
         .await;

@@ -118,7 +118,8 @@ fn task_states() {
 
         let mut failed = spawn(async { panic!("planned") });
         settle().await;
-        let error: JoinError = failed.try_join().unwrap().map(|()| ()).unwrap_err();
+        let result: Result<(), JoinError> = failed.try_join().unwrap();
+        let error = result.unwrap_err();
         assert!(failed.is_finished() && error.is_panic() && !error.is_cancelled());
     });
 }
@@ -178,6 +179,7 @@ fn task_wakes_with_value() {
 }
 
 #[test]
+#[allow(clippy::async_yields_async, reason = "that is the point")]
 fn output_future_is_not_polled() {
     // CPython: test_coroutine_non_gen_function_return_future.
     manual(async || {
@@ -424,7 +426,7 @@ fn first_cancel_reason_is_kept() {
             let cancelled = catch_cancel(sleep(S)).await.unwrap_err();
             assert_eq!(cancelled.reason(), Some("first"));
             me().cancel_with("third");
-            cancelled.resume().await
+            cancelled.resume().await;
         });
         let result: Result<(), _> = handle.await;
         assert_eq!(result.unwrap_err().reason(), Some("first"));
@@ -827,7 +829,10 @@ fn handle_await_error() {
             sleep(S).await;
             panic!("planned");
         });
-        let outer = spawn(async { inner.await.map(|()| ()) });
+        let outer = spawn(async {
+            let result: Result<(), JoinError> = inner.await;
+            result
+        });
         assert!(outer.await.unwrap().unwrap_err().is_panic());
     });
 }

@@ -273,7 +273,7 @@ fn timeout_inside_cleanup_of_timeout() {
                 };
                 assert!(timeout(10 * MS, inner).await.is_err());
                 inside.add("the cleanup's timeout");
-                cancelled.resume().await
+                cancelled.resume().await;
             })
             .await;
             let _: Result<(), Elapsed> = result;

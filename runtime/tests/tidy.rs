@@ -129,3 +129,25 @@ fn no_file_is_a_god() {
         assert!(lines <= most, "{name} has {lines} lines: does it hold two ideas?");
     }
 }
+
+#[test]
+fn the_table_of_cpythons_scenarios_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let table = fs::read_to_string(root.join("CPYTHON.md")).unwrap();
+    let (mut tests, mut rows) = (String::new(), 0);
+    for entry in fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            tests.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    // | CPython | checks | `our_test` | how |
+    for line in table.lines() {
+        let Some(cell) = line.split(" | ").nth(2) else { continue };
+        if let Some(name) = cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')) {
+            assert!(tests.contains(&format!("fn {name}()")), "there is no test `{name}`: {line}");
+            rows += 1;
+        }
+    }
+    assert!(rows > 200, "{rows} rows were found");
+}
