@@ -166,16 +166,19 @@ tls! {
 /// Rises with each node that is polled on this thread: whoever finds the same value before and
 /// after a poll knows that there was none in it.
 pub(crate) fn stamp() -> u64 {
-    STAMP.with(Cell::get)
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    STAMP.with(|stamp| {
+        if stamp.get() == 0 {
+            // Also if it is only looked at: between two stamps of a thread lie none of another.
+            stamp.set((THREADS.fetch_add(1, Ordering::Relaxed) << 40) + 1);
+        }
+        stamp.get()
+    })
 }
 
 /// A node is polled.
 pub(crate) fn next_stamp() -> u64 {
-    static THREADS: AtomicU64 = AtomicU64::new(0);
-    let now = match stamp() {
-        0 => (THREADS.fetch_add(1, Ordering::Relaxed) << 40) + 1,
-        now => now + 1,
-    };
+    let now = stamp() + 1;
     STAMP.with(|stamp| stamp.set(now));
     now
 }
@@ -208,5 +211,22 @@ pub(crate) fn must_not_block() -> bool {
         Blocking::OutsideTasks => current_task().is_some(),
         Blocking::Allowed => false,
         Blocking::Refused => true,
+    }
+}
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use super::{next_stamp, stamp};
+
+    #[test]
+    fn between_two_stamps_of_a_thread_lie_none_of_another() {
+        let others: Vec<_> =
+            (0..3).map(|_| std::thread::spawn(next_stamp).join().unwrap()).collect();
+        std::thread::spawn(move || {
+            let range = stamp() + 1..=next_stamp();
+            assert!(others.iter().all(|other| !range.contains(other)), "{range:?}");
+        })
+        .join()
+        .unwrap();
     }
 }
