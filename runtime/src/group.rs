@@ -96,7 +96,6 @@ where
         region: Place::new(Kind::Region),
         stage: Stage::Open,
         raised: false,
-        begun: false,
     }
 }
 
@@ -285,13 +284,19 @@ impl<E: Send + 'static> TaskGroup<E> {
         let member = Member::new(future, &self.shared);
         let (task, handle) = spawn::prepare(scheduler, site, member, Some(extra));
         // Before it can end, and before it is started: so a cancel finds it.
-        let request = {
+        let (request, abandoned) = {
             let mut inner = self.shared.inner.lock();
             inner.members[seat] = Some(handle.task().task().clone());
-            inner.request.clone()
+            (inner.request.clone(), inner.abandoned)
         };
-        if let Some(request) = request {
-            cancel_all(&[handle.task().task().clone()], &request);
+        match request {
+            // The group was dropped meanwhile by its task, which does not wait for this one.
+            Some(request) if abandoned => {
+                task.fail(|label| JoinError::cancelled(label, request));
+                return Ok(handle);
+            }
+            Some(request) => cancel_all(&[handle.task().task().clone()], &request),
+            None => {}
         }
         spawn::start(scheduler, task, start);
         Ok(handle)
@@ -323,7 +328,14 @@ impl<E> Shared<E> {
     fn failed(&self, task: Task, error: E) {
         let reason = format!("{task} of the same group failed").into();
         let place = task.spawned_at();
-        self.inner.lock().failures.push(Failure { task, error });
+        let mut inner = self.inner.lock();
+        if inner.abandoned {
+            // Nobody will look. (And what is in there may be this very group.)
+            drop(inner);
+            return drop(error);
+        }
+        inner.failures.push(Failure { task, error });
+        drop(inner);
         self.cancel(&Request { reason: Some(reason), place });
     }
 
@@ -385,7 +397,6 @@ pin_project! {
         stage: Stage,
         // The body was asked to end.
         raised: bool,
-        begun: bool,
     }
 
     impl<E, Fut> PinnedDrop for Group<E, Fut>
@@ -438,22 +449,22 @@ where
                 }
                 Entered::Fired => unreachable!("a catch is no region"),
             },
-            Stage::Passed(passed) if !passed.is_over() => return Poll::Pending,
+            Stage::Passed(passed) if !passed.is_over(cx.waker()) => return Poll::Pending,
             Stage::Caught(_) | Stage::Passed(_) => {}
             Stage::Done => panic!("a group was polled again after it had given its result"),
         }
         if this.body.is_some() {
             let request = this.shared.listen(cx.waker());
-            if let Some(request) = request.filter(|_| !*this.raised) {
+            if let Some(request) = request.filter(|_| !*this.raised || this.region.is_asked_away())
+            {
                 *this.raised = true;
-                if *this.begun && outside.is_some() {
+                if this.region.is_linked() {
                     this.region.raise(request);
                 } else {
-                    // Nobody in there could be asked.
+                    // Nobody in there could be asked: it has not begun, or not in this task.
                     this.body.set(None);
                 }
             }
-            *this.begun = true;
         }
         if let Some(body) = this.body.as_mut().as_pin_mut() {
             if let Entered::Poll(guard) = this.region.enter(cx.waker()) {
@@ -494,7 +505,7 @@ where
         if let (Stage::Caught(_), None, true) = (&this.stage, &panic, failures.is_empty()) {
             // Nothing to report, so it ends as asked: what is around it drops it.
             if let Stage::Caught(token) = std::mem::replace(this.stage, Stage::Done) {
-                *this.stage = Stage::Passed(token.pass_on());
+                *this.stage = Stage::Passed(token.pass_on(cx.waker()));
             }
             return Poll::Pending;
         }

@@ -225,7 +225,7 @@ impl<F: Future> Future for Timeout<F> {
                     return end(this.place, this.shared.as_ref(), Err(Elapsed(())));
                 }
             }
-        } else if *this.expired {
+        } else if *this.expired && !this.place.is_spared_away() {
             // Those around this one have had their turn.
             this.future.set(None);
             return end(this.place, this.shared.as_ref(), Err(Elapsed(())));

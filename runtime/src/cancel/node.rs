@@ -105,6 +105,19 @@ impl Place {
         self.linked.as_ref().is_some_and(|linked| cell::is_current(&linked.task))
     }
 
+    /// Was it polled by another task before, which has a request to it? Then nobody inside can be
+    /// asked any more.
+    pub(crate) fn is_asked_away(&self) -> bool {
+        let away = self.linked.as_ref().filter(|linked| !cell::is_current(&linked.task));
+        away.is_some_and(|Linked { task, id }| task.header().extra_or_new().tree().count(*id) > 0)
+    }
+
+    /// Was it polled by another task before, where nothing (more) is asked of it?
+    pub(crate) fn is_spared_away(&self) -> bool {
+        let away = self.linked.as_ref().is_some_and(|linked| !cell::is_current(&linked.task));
+        away && !self.is_asked_away()
+    }
+
     /// A request to this region. It acts when the task waits next.
     pub(crate) fn raise(&self, request: Request) {
         if let Some(Linked { task, id }) = &self.linked {
@@ -128,6 +141,17 @@ impl Place {
 }
 
 impl Linked {
+    /// What waits here to be dropped for the task's request.
+    pub(super) fn resume(task: TaskRef, site: &'static Location<'static>) -> Linked {
+        let tree = || task.header().extra_or_new().tree();
+        let id = tree().link(Kind::Resume, polling::node(), site);
+        Linked { task, id }
+    }
+
+    pub(super) fn visit_here(&self, waker: &Waker) {
+        let _ = self.visit(polling::node(), waker);
+    }
+
     fn visit(&self, parent: NodeId, waker: &Waker) -> Visit {
         let extra = self.task.header().extra_or_new();
         let visit = extra.tree().visit(self.id, parent, polling::next_stamp(), waker);

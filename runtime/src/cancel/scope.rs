@@ -154,14 +154,15 @@ impl<F: Future> Future for InScope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let ended = 'ended: {
-            let first_poll = this.seat.number.is_none();
+            let new = !this.place.is_linked();
+            let asked_away = this.place.is_asked_away();
             let request = this.seat.look(cx.waker());
             let entered = this.place.enter(cx.waker());
             let guard = match (entered, request) {
-                // Nobody inside could be asked: it has not begun, or this is no task of ours.
-                (Entered::Poll(guard), Some(request)) if first_poll || guard.is_none() => {
+                // Nobody inside could be asked: it has not begun, or not in this task.
+                (Entered::Poll(guard), request) if asked_away || (new && request.is_some()) => {
                     drop(guard);
-                    break 'ended Err(request);
+                    break 'ended Err(this.seat.first());
                 }
                 (Entered::Poll(guard), request) => {
                     request.into_iter().for_each(|request| this.place.raise(request));

@@ -4,14 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use super::node::{Linked, task_here};
-use crate::task::TaskRef;
 use crate::task::cell;
 use crate::task::extra::Request;
 use crate::task::polling::{self, Waits};
-use crate::task::tree::NodeId;
 
 /// Somebody wants this code to end: a token for that request.
 ///
@@ -98,8 +96,8 @@ impl Cancelled {
         let Some(Linked { task, id }) = &self.linked else { return 0 };
         let left = task.header().extra_or_new().tree().uncancel(*id);
         if left == 0 {
-            // Whoever waits for the end of this request is asked again.
-            task.wake();
+            // Whoever waits for the end of this request, or has passed it on, is asked again.
+            task.request();
         }
         left
     }
@@ -115,10 +113,12 @@ impl Cancelled {
     /// In another task than the one that was cancelled, where it would wait for ever.
     pub async fn resume(self) -> ! {
         let request = self.request();
-        let passed = self.pass_on();
+        let (mut token, mut passed) = (Some(self), None);
         loop {
-            poll_fn(|_| {
-                passed.insist(&request);
+            poll_fn(|cx| {
+                let mut token = || token.take().expect("it is spent once");
+                let passed = passed.get_or_insert_with(|| token().pass_on(cx.waker()));
+                passed.insist(&request, cx.waker());
                 polling::waits(Waits::At(request.place));
                 Poll::<()>::Pending
             })
@@ -126,56 +126,64 @@ impl Cancelled {
         }
     }
 
-    /// Passes the request on. The answer tells how that goes.
+    /// Passes the request on. The answer tells how that goes; `waker` is woken if it is taken back.
     #[track_caller]
-    pub(crate) fn pass_on(self) -> Passed {
-        match &self.linked {
-            Some(Linked { task, id }) => {
-                assert!(
-                    cell::is_current(task),
-                    "Cancelled::resume was called in another task than the one that was cancelled; \
-                     return the token to that task, or drop it here"
-                );
-                let extra = task.header().extra_or_new();
-                let region = {
-                    let mut tree = extra.tree();
-                    tree.insist(*id, &self.request);
-                    tree.region_of(*id)
-                };
-                Passed { task: task.clone(), region: region.unwrap_or(NodeId::ROOT) }
-            }
-            None => {
-                // The region has ended: this is about what is around it.
-                let task = task_here().expect(
-                    "Cancelled::resume was called outside any task, where there is nobody to cancel",
-                );
-                let passed = Passed { task, region: NodeId::ROOT };
-                passed.insist(&self.request);
-                passed
-            }
-        }
+    pub(crate) fn pass_on(self, waker: &Waker) -> Passed {
+        let Some(linked) = self.linked else {
+            // The region has ended: this is about what is around it.
+            let task = task_here().expect(
+                "Cancelled::resume was called outside any task, where there is nobody to cancel",
+            );
+            let linked = Linked::resume(task, self.request.place);
+            linked.visit_here(waker);
+            return Passed { linked };
+        };
+        let passed = Passed { linked };
+        passed.assert_here();
+        let Linked { task, id } = &passed.linked;
+        // From where the catch stood; only then is it known to wait here.
+        task.header().extra_or_new().tree().resume(*id);
+        passed.linked.visit_here(waker);
+        task.request();
+        passed
     }
 }
 
-/// A request that was passed on.
+/// A request that was passed on. Lives where it waits to be dropped.
 #[derive(Debug)]
 pub(crate) struct Passed {
-    task: TaskRef,
-    region: NodeId,
+    linked: Linked,
 }
 
 impl Passed {
-    /// It has been taken back, by another token or from outside.
-    pub(crate) fn is_over(&self) -> bool {
-        self.task.header().extra_or_new().tree().count(self.region) == 0
+    /// It has been taken back, by another token or from outside. Else `waker` is woken by that.
+    pub(crate) fn is_over(&self, waker: &Waker) -> bool {
+        let Linked { task, id } = &self.linked;
+        if !cell::is_current(task) {
+            return true;
+        }
+        self.linked.visit_here(waker);
+        task.header().extra_or_new().tree().is_idle(*id)
     }
 
     /// If it was taken back, makes a new one.
-    fn insist(&self, request: &Request) {
-        if self.is_over() {
-            self.task.header().extra_or_new().tree().raise(self.region, request.clone());
-            self.task.request();
+    fn insist(&self, request: &Request, waker: &Waker) {
+        self.assert_here();
+        let Linked { task, id } = &self.linked;
+        self.linked.visit_here(waker);
+        let raised = task.header().extra_or_new().tree().insist(*id, request);
+        if raised {
+            task.request();
         }
+    }
+
+    #[track_caller]
+    fn assert_here(&self) {
+        assert!(
+            cell::is_current(&self.linked.task),
+            "Cancelled::resume was called in another task than the one that was cancelled; \
+             return the token to that task, or drop it here"
+        );
     }
 }
 

@@ -197,7 +197,7 @@ impl<T> Children<T> {
                 let result = handle.try_join().expect("it has ended");
                 Poll::Ready(Next::Ended(number, result))
             }
-            Poll::Ready(None) => self.end(),
+            Poll::Ready(None) => self.end(cx),
             Poll::Pending => {
                 polling::waits_rather(Waits::At(self.outer.site()));
                 Poll::Pending
@@ -210,13 +210,13 @@ impl<T> Children<T> {
         matches!(self.stage, Stage::Caught(_) | Stage::Passed(_))
     }
 
-    fn end(&mut self) -> Poll<Next<T>> {
+    fn end(&mut self, cx: &Context<'_>) -> Poll<Next<T>> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Caught(token) => {
-                self.stage = Stage::Passed(token.pass_on());
+                self.stage = Stage::Passed(token.pass_on(cx.waker()));
                 Poll::Pending
             }
-            Stage::Passed(passed) if !passed.is_over() => {
+            Stage::Passed(passed) if !passed.is_over(cx.waker()) => {
                 self.stage = Stage::Passed(passed);
                 Poll::Pending
             }

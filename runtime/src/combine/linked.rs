@@ -96,7 +96,7 @@ impl<T> Future for Linked<T> {
                 Entered::Fired => unreachable!("a catch is no region"),
             },
             Stage::Caught(_) => {}
-            Stage::Passed(passed, _) if !passed.is_over() => return Poll::Pending,
+            Stage::Passed(passed, _) if !passed.is_over(cx.waker()) => return Poll::Pending,
             // It was taken back meanwhile: this goes on.
             Stage::Passed(..) => match std::mem::replace(&mut this.stage, Stage::Done) {
                 Stage::Passed(_, result) => return Poll::Ready(result),
@@ -109,7 +109,7 @@ impl<T> Future for Linked<T> {
         let Poll::Ready(result) = polled else { return Poll::Pending };
         match std::mem::replace(&mut this.stage, Stage::Done) {
             Stage::Caught(token) if result.as_ref().is_err_and(JoinError::is_cancelled) => {
-                this.stage = Stage::Passed(token.pass_on(), result);
+                this.stage = Stage::Passed(token.pass_on(cx.waker()), result);
                 Poll::Pending
             }
             // (Dropping a token passes the request on.)

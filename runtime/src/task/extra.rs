@@ -180,12 +180,16 @@ pub(crate) fn cancelled(task: &Header) -> JoinError {
     }
     let request = extra.tree().first(NodeId::ROOT).cloned();
     match request {
-        Some(request)
-            if !task.state().is_shut() || request.reason.as_deref() != Some(SHUT_DOWN) =>
-        {
-            JoinError::cancelled(task.label(), request)
-        }
-        _ => JoinError::shut_down(task.label()),
+        Some(request) => because(task, request),
+        None => JoinError::shut_down(task.label()),
+    }
+}
+
+fn because(task: &Header, request: Request) -> JoinError {
+    if task.state().is_shut() && request.reason.as_deref() == Some(SHUT_DOWN) {
+        JoinError::shut_down(task.label())
+    } else {
+        JoinError::cancelled(task.label(), request)
     }
 }
 
@@ -193,8 +197,11 @@ pub(crate) fn cancelled(task: &Header) -> JoinError {
 /// was cut short by it (the token may be in there), and the task counts as cancelled.
 pub(crate) fn overruled(task: &Header) -> Option<JoinError> {
     let extra = task.extra()?;
-    let ridden = extra.tree().is_ridden(NodeId::ROOT);
-    ridden.then(|| cancelled(task))
+    let tree = extra.tree();
+    // Under one lock: another thread may withdraw the request.
+    let request = tree.first(NodeId::ROOT).filter(|_| tree.is_ridden(NodeId::ROOT)).cloned();
+    drop(tree);
+    Some(because(task, request?))
 }
 
 /// For futures that cannot express in their output how they ended: the current task is dropped

@@ -63,8 +63,9 @@ impl NodeId {
 }
 
 /// How many polls of the task a fired catch may let go by before the request goes outwards, if
-/// the task is never quiet. (A combinator with many children polls some of them at a time.)
-const PATIENCE: u32 = 64;
+/// the task is never quiet; and one more for each node, for a combinator with many children may
+/// poll them one at a time.
+const PATIENCE: usize = 64;
 
 /// What a future finds at its node before it polls what is inside.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub(crate) enum Kind {
     Region,
     Catch,
     Shield,
+    /// Has nothing inside: it waits to be dropped for the task's request.
+    Resume,
 }
 
 #[derive(Debug, Default)]
@@ -90,13 +93,19 @@ pub(crate) struct Tree {
     hard: bool,
     /// The runtime has asked the task to end.
     shut: bool,
+    /// Why the task ends; nobody can take that back.
+    verdict: Option<Request>,
     nodes: Vec<Option<Node>>,
     free: Vec<NodeId>,
+    /// The regions (without the root) that have a request.
+    asked: Vec<NodeId>,
 }
 
 #[derive(Debug)]
 struct Node {
     parent: NodeId,
+    /// How many nodes have this one as their parent.
+    children: usize,
     /// When it was polled last (see [`polling::stamp`](super::polling::stamp)).
     stamp: u64,
     waker: Option<Waker>,
@@ -110,21 +119,30 @@ enum Is {
     Region(Region),
     /// `fired`: for the request to this region, and so many polls ago.
     Catch {
-        fired: Option<(NodeId, u32)>,
+        fired: Option<(NodeId, usize)>,
         skipped: bool,
     },
     Shield,
-    /// A catch that has given its token away. `None`: the region has ended.
-    Token(Option<NodeId>),
+    /// A catch that has given its token away, for a request to this region. `None`: the region
+    /// has ended. `void`: the request was taken back, by another token or from outside.
+    Token {
+        region: Option<NodeId>,
+        void: bool,
+    },
+    /// A token that was spent to pass the request on, and waits to be dropped for it. `None`: the
+    /// region has ended.
+    Resume(Option<NodeId>),
 }
 
 /// What requests are aimed at.
 #[derive(Debug, Default)]
 struct Region {
     demand: Option<Demand>,
-    /// Tokens of its requests that live.
+    /// Tokens of this demand that live.
     tokens: usize,
     fired: bool,
+    /// It was asked before, so other nodes may name it.
+    known: bool,
 }
 
 #[derive(Debug)]
@@ -136,9 +154,10 @@ struct Demand {
     passed: Vec<NodeId>,
 }
 
-impl Demand {
+impl Region {
     fn waits(&self) -> bool {
-        self.fresh || !self.passed.is_empty()
+        let waits = |demand: &Demand| demand.fresh || !demand.passed.is_empty();
+        !self.fired && self.demand.as_ref().is_some_and(waits)
     }
 }
 
@@ -167,16 +186,20 @@ pub(crate) enum When {
 
 impl Tree {
     /// One more request to a region. The first one's reason and place are kept.
-    pub(crate) fn raise(&mut self, region: NodeId, request: Request) {
-        let region = self.region_mut(region).expect("requests are aimed at regions");
+    pub(crate) fn raise(&mut self, id: NodeId, request: Request) {
+        let region = self.region_mut(id).expect("requests are aimed at regions");
+        region.known = true;
         match &mut region.demand {
             Some(demand) => {
                 demand.count += 1;
                 demand.fresh = true;
             }
             None => {
-                region.demand =
-                    Some(Demand { count: 1, first: request, fresh: true, passed: Vec::new() });
+                let first = request;
+                region.demand = Some(Demand { count: 1, first, fresh: true, passed: Vec::new() });
+                if id != NodeId::ROOT {
+                    self.asked.push(id);
+                }
             }
         }
     }
@@ -192,22 +215,32 @@ impl Tree {
     pub(crate) fn raise_hard(&mut self, request: Request) {
         self.raise(NodeId::ROOT, request);
         self.hard = true;
+        self.condemn();
     }
 
     pub(crate) fn is_hard(&self) -> bool {
         self.hard
     }
 
+    /// The task ends because of its first request, even if that is taken back from now on.
+    fn condemn(&mut self) {
+        let first = self.root.demand.as_ref().map(|demand| demand.first.clone());
+        self.verdict = self.verdict.take().or(first);
+    }
+
     pub(crate) fn count(&self, region: NodeId) -> usize {
         self.demand(region).map_or(0, |demand| demand.count)
     }
 
+    /// Why a region is to end: its first request.
     pub(crate) fn first(&self, region: NodeId) -> Option<&Request> {
-        self.demand(region).map(|demand| &demand.first)
+        let verdict = self.verdict.as_ref().filter(|_| region == NodeId::ROOT);
+        verdict.or_else(|| Some(&self.demand(region)?.first))
     }
 
     /// Takes one request back and answers how many are left. With the last one, what was not
-    /// consumed yet is undone. (Not even that undoes a hard request.)
+    /// consumed yet is undone, and tokens stand for nothing any more. (Not even that undoes a hard
+    /// request.)
     pub(crate) fn withdraw(&mut self, id: NodeId) -> usize {
         let Some(region) = self.region_mut(id) else { return 0 };
         let Some(demand) = &mut region.demand else { return 0 };
@@ -215,11 +248,13 @@ impl Tree {
         if demand.count > 0 {
             return demand.count;
         }
-        region.demand = None;
-        region.fired = false;
+        *region = Region { known: true, ..Region::default() };
+        self.asked.retain(|asked| *asked != id);
         for node in self.nodes.iter_mut().flatten() {
-            if let Is::Catch { fired, .. } = &mut node.is {
-                fired.take_if(|(region, _)| *region == id);
+            match &mut node.is {
+                Is::Catch { fired, .. } => _ = fired.take_if(|(region, _)| *region == id),
+                Is::Token { region, void } => *void |= *region == Some(id),
+                Is::Region(_) | Is::Shield | Is::Resume(_) => {}
             }
         }
         0
@@ -234,8 +269,8 @@ impl Tree {
     /// Whether some request has not reached anybody, and where the shield or token was made that
     /// holds it up.
     pub(crate) fn held_by(&self) -> Option<&'static Location<'static>> {
-        self.demands().any(|(_, demand)| demand.count > 0).then_some(())?;
-        let holder = |is: &Is| matches!(is, Is::Token(_) | Is::Shield);
+        self.regions_asked().next()?;
+        let holder = |is: &Is| matches!(is, Is::Token { .. } | Is::Shield);
         self.nodes.iter().flatten().find(|node| holder(&node.is)).map(|node| node.site)
     }
 }
@@ -253,8 +288,10 @@ impl Tree {
             Kind::Region => Is::Region(Region::default()),
             Kind::Catch => Is::Catch { fired: None, skipped: false },
             Kind::Shield => Is::Shield,
+            Kind::Resume => Is::Resume(Some(NodeId::ROOT)),
         };
-        let node = Some(Node { parent, stamp: 0, waker: None, site, is });
+        self.count_children(parent, 1);
+        let node = Some(Node { parent, children: 0, stamp: 0, waker: None, site, is });
         match self.free.pop() {
             Some(id) => {
                 self.nodes[id.index()] = node;
@@ -270,8 +307,8 @@ impl Tree {
     /// A node is about to be polled, under this parent. (No waker is cloned or dropped in here: that
     /// may be foreign code, and this runs under a lock.)
     pub(crate) fn visit(&mut self, id: NodeId, parent: NodeId, stamp: u64, waker: &Waker) -> Visit {
+        self.set_parent(id, parent);
         let node = self.node_mut(id);
-        node.parent = parent;
         node.stamp = stamp;
         let known = node.waker.as_ref().is_some_and(|old| old.will_wake(waker));
         match &mut node.is {
@@ -282,7 +319,7 @@ impl Tree {
                 }
             }
             Is::Catch { skipped, .. } => *skipped = false,
-            Is::Region(_) | Is::Shield | Is::Token(_) => {}
+            Is::Region(_) | Is::Shield | Is::Token { .. } | Is::Resume(_) => {}
         }
         Visit::Poll { known }
     }
@@ -301,16 +338,12 @@ impl Tree {
         site: &'static Location<'static>,
     ) -> Option<NodeId> {
         let inside = |node: &Node| node.parent == parent && stamps.contains(&node.stamp);
-        if !self.nodes.iter().flatten().any(inside) {
+        let inside: Vec<_> = self.ids().filter(|id| inside(self.node(*id))).collect();
+        if inside.is_empty() {
             return None;
         }
         let id = self.link(Kind::Region, parent, site);
-        for (index, node) in self.nodes.iter_mut().enumerate() {
-            match node {
-                Some(node) if index != id.index() && inside(node) => node.parent = id,
-                _ => {}
-            }
-        }
+        inside.into_iter().for_each(|child| self.set_parent(child, id));
         self.node_mut(id).stamp = *stamps.end();
         Some(id)
     }
@@ -321,15 +354,10 @@ impl Tree {
         let node = self.nodes[id.index()].take().expect("a node is unlinked once");
         self.free.push(id);
         let parent = node.parent;
-        for other in self.nodes.iter_mut().flatten() {
-            if other.parent == id {
-                other.parent = parent;
-            }
-            match &mut other.is {
-                Is::Catch { fired, .. } => _ = fired.take_if(|(region, _)| *region == id),
-                Is::Token(region) => _ = region.take_if(|region| *region == id),
-                Is::Region(_) | Is::Shield => {}
-            }
+        self.count_children(parent, -1);
+        // Nearly always nobody names it: what was inside has ended before.
+        if node.children > 0 || matches!(node.is, Is::Region(Region { known: true, .. })) {
+            self.forget(id, parent);
         }
         self.for_each_demand(|demand| {
             let moved = demand.passed.iter_mut().filter(|floor| **floor == id);
@@ -338,17 +366,35 @@ impl Tree {
         match node.is {
             // Fired, and nobody took the token: nothing is lost.
             Is::Catch { fired: Some((region, _)), .. } => self.pass_on(region, parent),
-            Is::Token(Some(region)) => {
+            Is::Token { region: Some(region), void: false } => {
                 self.region_mut(region).expect("it is alive").tokens -= 1;
                 self.pass_on(region, parent);
             }
-            Is::Catch { .. } | Is::Token(None) | Is::Region(_) | Is::Shield => {}
+            Is::Catch { .. } | Is::Token { .. } | Is::Region(_) | Is::Shield | Is::Resume(_) => {}
         }
-        if self.nodes.iter().all(Option::is_none) {
+        if self.free.len() == self.nodes.len() {
             self.nodes.clear();
             self.free.clear();
         }
-        (self.demands().any(|(_, demand)| demand.waits()), node.waker)
+        (self.regions_asked().any(|(_, region)| region.waits()), node.waker)
+    }
+
+    /// No other node names this one any more.
+    fn forget(&mut self, id: NodeId, parent: NodeId) {
+        self.asked.retain(|asked| *asked != id);
+        let mut adopted = 0;
+        for other in self.nodes.iter_mut().flatten() {
+            if other.parent == id {
+                other.parent = parent;
+                adopted += 1;
+            }
+            match &mut other.is {
+                Is::Catch { fired, .. } => _ = fired.take_if(|(region, _)| *region == id),
+                Is::Token { region, .. } | Is::Resume(region) => _ = region.take_if(|r| *r == id),
+                Is::Region(_) | Is::Shield => {}
+            }
+        }
+        self.count_children(parent, adopted);
     }
 
     /// A catch that has fired becomes a token: a shield for the cleanup.
@@ -356,49 +402,63 @@ impl Tree {
         let Is::Catch { fired, .. } = &mut self.node_mut(id).is else { return None };
         let (region, _) = fired.take()?;
         let first = self.first(region)?.clone();
-        self.node_mut(id).is = Is::Token(Some(region));
+        self.node_mut(id).is = Is::Token { region: Some(region), void: false };
         self.region_mut(region).expect("it is alive").tokens += 1;
         Some(first)
     }
 
-    /// Which region a token is for.
-    pub(crate) fn region_of(&self, token: NodeId) -> Option<NodeId> {
-        match self.node(token).is {
-            Is::Token(region) => region,
-            _ => None,
-        }
-    }
-
-    /// A token is spent to take a request back: how many are left?
+    /// A token is spent to take its request back: how many are left? (None, if it was taken back
+    /// before: those that came later are not this token's.)
     pub(crate) fn uncancel(&mut self, token: NodeId) -> usize {
-        match self.node_mut(token).is {
-            Is::Token(Some(region)) => self.withdraw(region),
+        match self.node(token).is {
+            Is::Token { region: Some(region), void: false } => self.withdraw(region),
+            Is::Token { region: Some(region), void: true } => self.count(region),
             _ => 0,
         }
     }
 
-    /// A token is about to be unlinked for `resume`, which never returns: if there is nothing left
-    /// to pass on, a new request goes out instead of the old one.
-    pub(crate) fn insist(&mut self, token: NodeId, request: &Request) {
-        let Node { is: Is::Token(region), parent, .. } = *self.node_mut(token) else { return };
-        let target = region.unwrap_or(NodeId::ROOT);
-        if region.is_none() || self.demand(target).is_none() {
-            self.raise_from(target, parent, request.clone());
+    /// A token is spent to pass its request on: from now on its node waits to be dropped for that.
+    pub(crate) fn resume(&mut self, token: NodeId) {
+        let Node { is: Is::Token { region, void }, parent, .. } = *self.node_mut(token) else {
+            return;
+        };
+        self.node_mut(token).is = Is::Resume(region);
+        if let (Some(region), false) = (region, void) {
+            self.region_mut(region).expect("it is alive").tokens -= 1;
+            self.pass_on(region, parent);
         }
     }
 
-    /// One more request to a region, as if a catch below `parent` passed it on.
-    fn raise_from(&mut self, target: NodeId, parent: NodeId, request: Request) {
-        let was_fresh = self.demand(target).is_some_and(|demand| demand.fresh);
-        self.raise(target, request);
-        let demand = self.region_mut(target).and_then(|region| region.demand.as_mut());
-        let demand = demand.expect("it was just raised");
-        demand.fresh = was_fresh;
-        demand.passed.push(parent);
+    /// What waits to be dropped for a request: was the request taken back? (If the region has
+    /// ended, the task takes its place.)
+    pub(crate) fn is_idle(&self, resume: NodeId) -> bool {
+        self.resumed(resume).is_some_and(|region| self.demand(region).is_none())
+    }
+
+    /// What waits to be dropped for a request, which was taken back, makes a new one: it goes
+    /// outwards from there. `false`: there was no need.
+    pub(crate) fn insist(&mut self, resume: NodeId, request: &Request) -> bool {
+        let Some(region) = self.resumed(resume).filter(|_| self.is_idle(resume)) else {
+            return false;
+        };
+        let floor = self.node(resume).parent;
+        self.raise(region, request.clone());
+        let demand = self.demand_mut(region);
+        (demand.fresh, demand.passed) = (false, vec![floor]);
+        true
+    }
+
+    fn resumed(&self, resume: NodeId) -> Option<NodeId> {
+        match self.node(resume).is {
+            Is::Resume(region) => Some(region.unwrap_or(NodeId::ROOT)),
+            _ => None,
+        }
     }
 }
 
 mod deliver;
+#[cfg(all(test, not(filch_loom)))]
+mod tests;
 
 // ── small things ──────────────────────────────────────────────────────────────────────────────
 
@@ -421,6 +481,21 @@ impl Tree {
     /// The root stands behind all others.
     fn slot(&self, id: NodeId) -> usize {
         if id == NodeId::ROOT { self.nodes.len() } else { id.index() }
+    }
+
+    fn set_parent(&mut self, id: NodeId, parent: NodeId) {
+        let old = std::mem::replace(&mut self.node_mut(id).parent, parent);
+        if old != parent {
+            self.count_children(old, -1);
+            self.count_children(parent, 1);
+        }
+    }
+
+    fn count_children(&mut self, id: NodeId, difference: isize) {
+        if id != NodeId::ROOT {
+            let children = &mut self.node_mut(id).children;
+            *children = children.saturating_add_signed(difference);
+        }
     }
 
     fn node(&self, id: NodeId) -> &Node {
@@ -459,16 +534,17 @@ impl Tree {
         self.region_mut(region).and_then(|r| r.demand.as_mut()).expect("there is a request")
     }
 
-    fn demands(&self) -> impl Iterator<Item = (NodeId, &Demand)> {
-        let root = self.root.demand.as_ref().map(|demand| (NodeId::ROOT, demand));
-        root.into_iter().chain(self.ids().filter_map(|id| Some((id, self.demand(id)?))))
+    /// Regions that have a request.
+    fn regions_asked(&self) -> impl Iterator<Item = (NodeId, &Region)> {
+        let root = self.root.demand.is_some().then_some((NodeId::ROOT, &self.root));
+        root.into_iter().chain(self.asked.iter().filter_map(|id| Some((*id, self.region(*id)?))))
     }
 
     fn for_each_demand(&mut self, mut f: impl FnMut(&mut Demand)) {
         self.root.demand.iter_mut().for_each(&mut f);
-        for node in self.nodes.iter_mut().flatten() {
-            if let Is::Region(Region { demand: Some(demand), .. }) = &mut node.is {
-                f(demand);
+        for id in &self.asked {
+            if let Some(Node { is: Is::Region(region), .. }) = &mut self.nodes[id.index()] {
+                region.demand.iter_mut().for_each(&mut f);
             }
         }
     }

@@ -1,14 +1,17 @@
 //! How requests that wait are given to whoever they are for: see [`tree`](super).
 
-use super::Node;
-use super::{Delivery, Is, NodeId, PATIENCE, Region, Tree, When};
+use super::{Delivery, Is, Node, NodeId, PATIENCE, Region, Tree, When};
 
-/// For each node (and the root, which stands last): what lies below it.
+/// For each node (and the root, which stands last): how many lie below it. What is inside a
+/// region that has fired does not count, for it will be dropped, even if nobody should come
+/// to do that.
 struct Below {
-    /// A shield or a token.
-    shield: Vec<bool>,
-    /// A catch that is armed or has fired.
-    catch: Vec<bool>,
+    /// Shields and tokens.
+    shield: Vec<usize>,
+    /// Catches that are armed or have fired.
+    catch: Vec<usize>,
+    /// Catches that have fired.
+    fired: Vec<usize>,
 }
 
 impl Tree {
@@ -25,16 +28,21 @@ impl Tree {
         }
         // The outermost first: of an inner and an outer request at once, the outer one reports.
         let mut waiting: Vec<_> = self
-            .demands()
-            .filter(|(_, demand)| demand.waits())
+            .regions_asked()
+            .filter(|(_, region)| region.waits())
             .map(|(id, _)| (self.ancestors(id).count(), id))
             .collect();
         waiting.sort_unstable_by_key(|(depth, id)| (*depth, id.0));
-        for (_, region) in waiting {
-            if !self.is_doomed(region) {
-                self.deliver_to(region, &mut delivery);
+        if !waiting.is_empty() {
+            let below = &mut self.below();
+            let innermost = self.innermost(below);
+            for (_, region) in waiting {
+                if !self.is_doomed(region) {
+                    self.deliver_to(region, below, &innermost[self.slot(region)], &mut delivery);
+                }
             }
         }
+        self.wake_idle(&mut delivery);
         let fired = |node: &Node| matches!(node.is, Is::Catch { fired: Some(_), .. });
         delivery.look_again = self.nodes.iter().flatten().any(fired);
         delivery.drop = self.root.fired;
@@ -43,12 +51,13 @@ impl Tree {
 
     /// Catches that fired and that nobody polls.
     fn skip_unpolled(&mut self, quiet: bool) {
+        let patience = PATIENCE + self.nodes.len();
         for index in 0..self.nodes.len() {
             let Some(node) = &mut self.nodes[index] else { continue };
             let Is::Catch { fired, skipped } = &mut node.is else { continue };
             let Some((region, polls)) = fired else { continue };
             *polls += 1;
-            if quiet || *polls > PATIENCE {
+            if quiet || *polls > patience {
                 let (region, parent) = (*region, node.parent);
                 (*fired, *skipped) = (None, true);
                 self.pass_on(region, parent);
@@ -56,115 +65,172 @@ impl Tree {
         }
     }
 
-    fn deliver_to(&mut self, region: NodeId, delivery: &mut Delivery) {
-        let below = self.below();
-        let demand = self.demand(region).expect("one that waits");
-        let (fresh, floors) = (demand.fresh, demand.passed.clone());
-        if fresh {
-            let innermost: Vec<_> = self
-                .ids()
-                .filter(|id| self.is_armed(*id) && !below.catch[id.index()])
-                .filter(|id| !below.shield[id.index()] && self.is_open_to(*id, region))
-                .collect();
-            for id in &innermost {
-                self.fire(*id, region, delivery);
-            }
-            if !innermost.is_empty() || self.is_held(region) || !floors.is_empty() {
-                self.demand_mut(region).fresh = false;
-            } else if !below.shield[self.slot(region)] && !below.catch[self.slot(region)] {
-                self.demand_mut(region).fresh = false;
-                self.fire_region(region, delivery);
-                return;
-            }
-        }
-        for floor in floors {
-            // What an earlier one of them fired may enclose this one.
-            if !self.demand(region).is_some_and(|d| d.passed.contains(&floor)) {
-                continue;
-            }
-            let below = self.below();
-            let free = |id: NodeId| !below.shield[self.slot(id)] && !self.has_fired_below(id);
-            let next = self.ancestors_from(floor).find(|id| *id == region || self.is_catch(*id));
-            match next {
-                Some(id) if id == region && free(id) => {
-                    self.demand_mut(region).passed.clear();
-                    return self.fire_region(region, delivery);
-                }
-                Some(id) if id != region && self.is_armed(id) && free(id) => {
-                    let inside: Vec<_> = self
-                        .demand(region)
-                        .expect("it waits")
-                        .passed
-                        .iter()
-                        .copied()
-                        .filter(|floor| !self.ancestors_from(*floor).any(|a| a == id))
-                        .collect();
-                    self.demand_mut(region).passed = inside;
-                    self.fire(id, region, delivery);
-                }
-                // It has fired for another request, or something inside is not done yet: wait.
-                Some(_) => {}
-                // The way out does not lead through the region any more: the future was moved.
-                None => {
-                    self.demand_mut(region).passed.retain(|other| *other != floor);
-                    self.demand_mut(region).fresh = true;
-                    return self.deliver_to(region, delivery);
-                }
+    /// What waits to be dropped for a request that was taken back.
+    fn wake_idle(&mut self, delivery: &mut Delivery) {
+        for index in 0..self.nodes.len() {
+            let id = NodeId(index as u32);
+            let resume = matches!(self.nodes[index], Some(Node { is: Is::Resume(_), .. }));
+            if resume && self.is_idle(id) {
+                delivery.wakers.extend(self.node_mut(id).waker.take());
             }
         }
     }
 
-    fn fire(&mut self, catch: NodeId, region: NodeId, delivery: &mut Delivery) {
+    fn deliver_to(
+        &mut self,
+        region: NodeId,
+        below: &mut Below,
+        innermost: &[NodeId],
+        delivery: &mut Delivery,
+    ) {
+        let demand = self.demand(region).expect("one that waits");
+        // A way out that does not lead through the region any more: the future was moved.
+        let leads_out = |floor: &NodeId| self.ancestors_from(*floor).any(|id| id == region);
+        let (passed, strays): (Vec<_>, Vec<_>) =
+            demand.passed.iter().partition(|floor| leads_out(floor));
+        if !strays.is_empty() {
+            let demand = self.demand_mut(region);
+            (demand.passed, demand.fresh) = (passed, true);
+        }
+        let demand = self.demand(region).expect("one that waits");
+        if demand.fresh {
+            let mut held = !demand.passed.is_empty() || self.is_held(region);
+            for id in innermost {
+                let innermost = below.catch[id.index()] == 0 && below.shield[id.index()] == 0;
+                if innermost && self.is_armed(*id) && self.is_open_to(*id, region) {
+                    self.fire(*id, region, below, delivery);
+                    held = true;
+                }
+            }
+            let slot = self.slot(region);
+            if held {
+                self.demand_mut(region).fresh = false;
+            } else if below.shield[slot] == 0 && below.catch[slot] == 0 {
+                return self.fire_region(region, below, delivery);
+            }
+        }
+        self.lead_out(region, below, delivery);
+    }
+
+    /// What was passed on goes to the next catch on the way out, or to the region when there is
+    /// none on any way; where something inside is not done yet, it waits.
+    fn lead_out(&mut self, region: NodeId, below: &mut Below, delivery: &mut Delivery) {
+        let passed = &self.demand(region).expect("one that waits").passed;
+        if passed.is_empty() {
+            return;
+        }
+        let next = |floor: &NodeId| {
+            let mut way = self.ancestors_from(*floor);
+            way.find(|id| *id == region || self.is_catch(*id)).expect("it leads to the region")
+        };
+        let next: Vec<_> = passed.iter().map(|floor| (*floor, next(floor))).collect();
+        // Of two on the same way, the inner one comes first.
+        let mut later = vec![false; self.nodes.len() + 1];
+        for (_, id) in &next {
+            self.ancestors(*id).for_each(|above| later[self.slot(above)] = true);
+        }
+        let mut rest = Vec::new();
+        for (floor, id) in next {
+            let slot = self.slot(id);
+            if later[slot] || below.shield[slot] > 0 {
+                rest.push(floor);
+            } else if id == region {
+                match below.fired[slot] {
+                    0 => return self.fire_region(region, below, delivery),
+                    _ => rest.push(floor),
+                }
+            } else if self.has_fired(id, region) {
+                // For another of the floors below it.
+            } else if self.is_armed(id) && below.fired[slot] == 0 {
+                self.fire(id, region, below, delivery);
+            } else {
+                rest.push(floor);
+            }
+        }
+        self.demand_mut(region).passed = rest;
+    }
+
+    fn fire(&mut self, catch: NodeId, region: NodeId, below: &mut Below, to: &mut Delivery) {
         let node = self.node_mut(catch);
         node.is = Is::Catch { fired: Some((region, 0)), skipped: false };
-        delivery.wakers.extend(node.waker.take());
+        to.wakers.extend(node.waker.take());
+        self.ancestors(catch).for_each(|above| below.fired[self.slot(above)] += 1);
     }
 
-    fn fire_region(&mut self, id: NodeId, delivery: &mut Delivery) {
-        self.region_mut(id).expect("it is alive").fired = true;
-        if id != NodeId::ROOT {
-            delivery.wakers.extend(self.node_mut(id).waker.take());
+    fn fire_region(&mut self, id: NodeId, below: &mut Below, delivery: &mut Delivery) {
+        let region = self.region_mut(id).expect("it is alive");
+        region.fired = true;
+        let demand = region.demand.as_mut().expect("one that waits");
+        demand.fresh = false;
+        demand.passed.clear();
+        if id == NodeId::ROOT {
+            return self.condemn();
+        }
+        delivery.wakers.extend(self.node_mut(id).waker.take());
+        // What is inside does not count any more.
+        let inside = id.index();
+        for above in self.ancestors(id).map(|above| self.slot(above)) {
+            for counts in [&mut below.shield, &mut below.catch, &mut below.fired] {
+                counts[above] -= counts[inside];
+            }
         }
     }
 
     /// A request that somebody had goes outwards from here.
     pub(super) fn pass_on(&mut self, region: NodeId, parent: NodeId) {
         if let Some(Region { demand: Some(demand), fired: false, .. }) = self.region_mut(region) {
-            demand.passed.push(parent);
+            if !demand.passed.contains(&parent) {
+                demand.passed.push(parent);
+            }
         }
     }
 
     /// Somebody has this region's request, and will pass it on or withdraw it.
     fn is_held(&self, region: NodeId) -> bool {
         self.region(region).is_some_and(|r| r.tokens > 0)
-            || self
-                .nodes
-                .iter()
-                .flatten()
-                .any(|node| matches!(node.is, Is::Catch { fired: Some((r, _)), .. } if r == region))
+            || self.ids().any(|id| self.has_fired(id, region))
+    }
+
+    fn has_fired(&self, id: NodeId, region: NodeId) -> bool {
+        matches!(self.node(id).is, Is::Catch { fired: Some((r, _)), .. } if r == region)
     }
 
     fn below(&self) -> Below {
-        let slots = self.nodes.len() + 1;
-        let mut below = Below { shield: vec![false; slots], catch: vec![false; slots] };
+        let none = vec![0; self.nodes.len() + 1];
+        let mut below = Below { shield: none.clone(), catch: none.clone(), fired: none };
         for id in self.ids() {
-            let flags = match self.node(id).is {
-                Is::Shield | Is::Token(_) => &mut below.shield,
-                Is::Catch { skipped: false, .. } => &mut below.catch,
-                Is::Catch { .. } | Is::Region(_) => continue,
+            let has_fired = match self.node(id).is {
+                Is::Shield | Is::Token { .. } => false,
+                Is::Catch { skipped: false, fired } => fired.is_some(),
+                Is::Catch { .. } | Is::Region(_) | Is::Resume(_) => continue,
             };
+            let counts = if self.is_catch(id) { &mut below.catch } else { &mut below.shield };
             for above in self.ancestors(id) {
-                flags[self.slot(above)] = true;
+                if self.region(above).is_some_and(|region| region.fired) {
+                    break;
+                }
+                counts[self.slot(above)] += 1;
+                below.fired[self.slot(above)] += usize::from(has_fired);
             }
         }
         below
     }
 
-    fn has_fired_below(&self, id: NodeId) -> bool {
-        self.ids().any(|other| {
-            matches!(self.node(other).is, Is::Catch { fired: Some(_), .. })
-                && self.ancestors(other).any(|above| above == id)
-        })
+    /// For each region that a fresh request was made to, the catches that it may fire.
+    fn innermost(&self, below: &Below) -> Vec<Vec<NodeId>> {
+        let mut catches = vec![Vec::new(); self.nodes.len() + 1];
+        if !self.regions_asked().any(|(_, region)| region.waits()) {
+            return catches;
+        }
+        for id in self.ids().filter(|id| self.is_armed(*id) && below.catch[id.index()] == 0) {
+            for above in self.ancestors(id) {
+                let demand = self.demand(above);
+                if demand.is_some_and(|demand| demand.fresh || !demand.passed.is_empty()) {
+                    catches[self.slot(above)].push(id);
+                }
+            }
+        }
+        catches
     }
 
     /// Is this inside something that has fired, and will be dropped?
@@ -174,7 +240,7 @@ impl Tree {
             above => match &self.node(above).is {
                 Is::Region(region) => region.fired,
                 Is::Catch { fired, .. } => fired.is_some(),
-                Is::Shield | Is::Token(_) => false,
+                Is::Shield | Is::Token { .. } | Is::Resume(_) => false,
             },
         })
     }
