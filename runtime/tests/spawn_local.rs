@@ -244,7 +244,7 @@ fn a_panic_in_the_closure_or_the_future_is_a_join_error() {
                 panic!("a local one gives up");
             }
         });
-        let error: filch::JoinError = in_future.await.map(|()| ()).unwrap_err();
+        let error: filch::JoinError = in_future.await.unwrap_err();
         assert!(error.is_panic());
         assert_eq!(drops.count(), 1);
         assert_eq!(spawn_local(|| async { 1 }).await.unwrap(), 1, "the worker goes on");
