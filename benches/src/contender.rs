@@ -64,6 +64,23 @@ pub(crate) trait Contender: Send + Sync + 'static {
     where
         F: Future<Output: Send> + Send;
 
+    /// `future`, where a cancel would be caught and cleaned up after. Who has nothing of the kind leaves it as it is.
+    fn catching<F>(future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send,
+    {
+        future
+    }
+
+    /// Starts `count` tasks that belong together, each from its number, and waits until all have ended. The answer is
+    /// the number of those that have.
+    fn group<F>(
+        count: usize,
+        child: impl Fn(usize) -> F + Send + 'static,
+    ) -> impl Future<Output = usize> + Send + 'static
+    where
+        F: Future<Output = ()> + Send + 'static;
+
     /// Starts `call` where it may block; from inside. It starts now, whether or not the future is polled.
     fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
     where

@@ -115,6 +115,12 @@ fn spawning() -> Vec<Entry> {
         )
         .metric(Metric::time().goal(4.0).elsewhere(&[("Go 1.19", 394.0), ("asyncio", 7028.0)])),
         Entry::new(
+            "group of 1,000",
+            "a task starts 1,000 tasks that yield once, in a group (tokio: JoinSet; async-executor: a Vec), and waits for all; time per task",
+            spawn::Group { children: 1_000 },
+        )
+        .metric(Metric::time()),
+        Entry::new(
             "idle wake → body",
             "a thread outside spawns onto a runtime that has been idle for 0.2 ms; median time until the task's body runs",
             spawn::IdleWake,
@@ -145,6 +151,12 @@ fn waiting() -> Vec<Entry> {
             timers::TimeoutAroundYield,
         )
         .metric(Metric::time().goal(8.0).elsewhere(&[("asyncio", 16923.0)])),
+        Entry::new(
+            "timeout around a catch",
+            "the same around filch's catch_cancel, whose cleanup the timeout would wait for; the others have nothing of the kind, and do as above",
+            timers::TimeoutAroundCatch,
+        )
+        .metric(Metric::time()),
         Entry::new(
             "100,000 sleeps",
             "100,000 tasks sleep once, for 1 to 50 ms; CPU time per sleep, spawning included, and lateness",

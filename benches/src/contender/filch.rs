@@ -68,6 +68,24 @@ impl Contender for Filch {
         filch::timeout(duration, future)
     }
 
+    async fn catching<F>(future: F) -> F::Output
+    where
+        F: Future<Output: Send> + Send,
+    {
+        filch::catch_cancel(future).await.expect("nobody cancels it")
+    }
+
+    async fn group<F>(count: usize, child: impl Fn(usize) -> F + Send + 'static) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        filch::task_group(async move |group| {
+            (0..count).for_each(|number| drop(group.spawn(child(number))));
+        })
+        .await;
+        count
+    }
+
     fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
     where
         F: FnOnce() -> T + Send + 'static,

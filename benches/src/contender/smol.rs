@@ -103,6 +103,17 @@ impl Contender for AsyncExecutor {
         })
     }
 
+    async fn group<F>(count: usize, child: impl Fn(usize) -> F + Send + 'static) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks: Vec<_> = (0..count).map(|number| Self::spawn(child(number))).collect();
+        for task in tasks {
+            Self::join(task).await;
+        }
+        count
+    }
+
     fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
     where
         F: FnOnce() -> T + Send + 'static,

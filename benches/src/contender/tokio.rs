@@ -73,6 +73,20 @@ impl Contender for Tokio {
         tokio::time::timeout(duration, future)
     }
 
+    async fn group<F>(count: usize, child: impl Fn(usize) -> F + Send + 'static) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut set = tokio::task::JoinSet::new();
+        (0..count).for_each(|number| drop(set.spawn(child(number))));
+        let mut ended = 0;
+        while let Some(result) = set.join_next().await {
+            result.expect("it neither panics nor is cancelled");
+            ended += 1;
+        }
+        ended
+    }
+
     fn spawn_blocking<F, T>(call: F) -> impl Future<Output = T> + Send
     where
         F: FnOnce() -> T + Send + 'static,

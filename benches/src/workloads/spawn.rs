@@ -63,6 +63,24 @@ impl Workload for SpawnAwaitOne {
     }
 }
 
+/// A task runs a group of so many that yield once.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    pub(super) children: usize,
+}
+
+impl Workload for Group {
+    fn batch(self, plan: Plan) -> usize {
+        plan.size(self.children, 50)
+    }
+
+    fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
+        let rt = C::new(plan.workers);
+        let children = self.batch(plan);
+        move || time_per_op(plan, || rt.in_task(C::group(children, |_| C::yield_now())))
+    }
+}
+
 /// Every worker is parked; how long until a task's first line runs?
 #[derive(Clone, Copy)]
 pub(super) struct IdleWake;

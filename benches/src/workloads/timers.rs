@@ -38,6 +38,34 @@ impl Workload for TimeoutAroundYield {
     }
 }
 
+/// The same, with somebody inside who would clean up: the timeout would wait for that.
+#[derive(Clone, Copy)]
+pub(super) struct TimeoutAroundCatch;
+
+impl Workload for TimeoutAroundCatch {
+    fn batch(self, plan: Plan) -> usize {
+        plan.size(10_000, 50)
+    }
+
+    fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
+        let rt = C::new(plan.workers);
+        let timeouts = self.batch(plan);
+        move || {
+            time_per_op(plan, || {
+                rt.in_task(async move {
+                    let mut in_time = 0;
+                    for _ in 0..timeouts {
+                        let inside = C::catching(yield_now());
+                        C::timeout(Duration::from_secs(3600), inside).await.unwrap();
+                        in_time += 1;
+                    }
+                    in_time
+                })
+            })
+        }
+    }
+}
+
 /// Many tasks, one sleep each, all at once: more than the workers can serve in time, so the lateness tells how quickly they catch up.
 /// Figures: CPU time per sleep, median lateness.
 #[derive(Clone, Copy)]
