@@ -153,8 +153,8 @@ impl Running {
         let task = self.job.header();
         // The mark stays while the job runs; whether the request was taken back stands in the tree.
         let stands = |extra: &Extra| {
-            let tree = extra.tree();
-            tree.is_hard() || tree.count(NodeId::ROOT) > 0
+            let tree = extra.tree_if_any();
+            tree.is_some_and(|tree| tree.is_hard() || tree.count(NodeId::ROOT) > 0)
         };
         self.scheduler.is_some_and(|s| s.is_closing() || (s.is_draining() && !self.late))
             || (task.state().is_cancelled() && task.extra().is_some_and(stands))
@@ -426,7 +426,8 @@ impl Inner {
     fn requested(&self, job: &TaskRef) {
         let extra = job.header().extra();
         // Without a request it was taken back already.
-        let Some(request) = extra.and_then(|extra| extra.tree().first(NodeId::ROOT).cloned())
+        let Some(request) =
+            extra.and_then(Extra::tree_if_any).and_then(|tree| tree.first(NodeId::ROOT).cloned())
         else {
             return;
         };

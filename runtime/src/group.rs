@@ -267,37 +267,25 @@ impl<E: Send + 'static> TaskGroup<E> {
         F: Future<Output: Outcome<E>> + Send + 'static,
     {
         let scheduler = scheduler();
-        let seat = {
-            let mut inner = self.shared.inner.lock();
-            if inner.closed || inner.request.is_some() {
-                return Err((Closed { future }, builder));
-            }
-            inner.free.pop().unwrap_or_else(|| {
-                inner.members.push(None);
-                inner.members.len() - 1
-            })
-        };
+        scheduler.assert_same_process();
+        let parent = cell::with_current(|parent| parent.id());
+        // Under one lock, so that a cancel either finds the member or keeps it out. (Nobody's code
+        // runs in here: the future is only moved.)
+        let mut inner = self.shared.inner.lock();
+        if inner.closed || inner.request.is_some() {
+            return Err((Closed { future }, builder));
+        }
+        let seat = inner.free.pop().unwrap_or_else(|| {
+            inner.members.push(None);
+            inner.members.len() - 1
+        });
         let (extra, start) = builder.into_parts();
         let mut extra = extra.unwrap_or_default();
-        let parent = cell::current().map(|parent| parent.header().id());
         extra.watch_from_start(parent, Arc::clone(&self.shared) as _, seat);
         let member = Member::new(future, &self.shared);
         let (task, handle) = spawn::prepare(scheduler, site, member, Some(extra));
-        // Before it can end, and before it is started: so a cancel finds it.
-        let (request, abandoned) = {
-            let mut inner = self.shared.inner.lock();
-            inner.members[seat] = Some(handle.task().task().clone());
-            (inner.request.clone(), inner.abandoned)
-        };
-        match request {
-            // The group was dropped meanwhile by its task, which does not wait for this one.
-            Some(request) if abandoned => {
-                task.fail(|label| JoinError::cancelled(label, request));
-                return Ok(handle);
-            }
-            Some(request) => cancel_all(&[handle.task().task().clone()], &request),
-            None => {}
-        }
+        inner.members[seat] = Some(handle.task_ref());
+        drop(inner);
         spawn::start(scheduler, task, start);
         Ok(handle)
     }

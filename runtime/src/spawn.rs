@@ -10,6 +10,7 @@ use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
 use crate::task::cell;
 use crate::task::extra::Extra;
 use crate::task::local;
+use crate::task::pool::Boxed;
 use crate::task::{JoinHandle, Ran, Runnable};
 
 /// Starts a task on the runtime this thread belongs to.
@@ -49,7 +50,7 @@ where
 pub(crate) fn spawn_on<F>(
     scheduler: &'static Scheduler,
     future: F,
-    extra: Option<Box<Extra>>,
+    extra: Option<Boxed<Extra>>,
 ) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -66,7 +67,7 @@ pub(crate) fn prepare<F>(
     scheduler: &'static Scheduler,
     site: &'static Location<'static>,
     future: F,
-    extra: Option<Box<Extra>>,
+    extra: Option<Boxed<Extra>>,
 ) -> (Runnable, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
@@ -124,7 +125,7 @@ pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start)
 #[derive(Debug, Default)]
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct Builder {
-    extra: Option<Box<Extra>>,
+    extra: Option<Boxed<Extra>>,
     start: Start,
 }
 
@@ -173,7 +174,7 @@ impl Builder {
         self
     }
 
-    pub(crate) fn into_parts(self) -> (Option<Box<Extra>>, Start) {
+    pub(crate) fn into_parts(self) -> (Option<Boxed<Extra>>, Start) {
         (self.extra, self.start)
     }
 

@@ -13,6 +13,7 @@ use crate::primitive::{AtomicUsize, Futex, Mutex, Ordering, UnsafeCell, seeded};
 use crate::scheduler::live::{Left, LiveList};
 use crate::task::cell::{self, Closed, Join, Listed, Place, Spawn};
 use crate::task::extra::{self, Extra, Hold, Request};
+use crate::task::pool::Boxed;
 use crate::task::{Ran, Runnable, Schedule, TaskRef};
 
 /// Where woken tasks of a model go.
@@ -68,7 +69,7 @@ impl Desk {
     fn spawn_with<F: Future>(
         &'static self,
         future: F,
-        extra: Option<Box<Extra>>,
+        extra: Option<Boxed<Extra>>,
     ) -> (Runnable, Join<F::Output>) {
         let site = std::panic::Location::caller();
         cell::spawn::<OnDesk, F>(future, Spawn { owner: self, site, home: None, extra })

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::node::task_here;
-use crate::task::extra::{self, Force, Hold, Request, Watch};
+use crate::task::extra::{self, Extra, Force, Hold, Request, Watch};
 use crate::task::{Ending, TaskRef};
 
 /// Nothing is to be done when a task has ended, but to let go of the hold.
@@ -24,7 +24,9 @@ pub(crate) fn end_with_current(tasks: &[TaskRef], request: &Request) {
         return;
     }
     let owner = task_here();
-    let is_hard = |owner: &TaskRef| owner.header().extra().is_some_and(|e| e.tree().is_hard());
+    let is_hard = |owner: &TaskRef| {
+        owner.header().extra().and_then(Extra::tree_if_any).is_some_and(|tree| tree.is_hard())
+    };
     // What ends the owner the hard way ends what belongs to it.
     let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };
     let hold: Option<Arc<dyn Watch>> =

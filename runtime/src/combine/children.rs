@@ -14,6 +14,7 @@ use crate::spawn::{self, Start};
 use crate::task::cell;
 use crate::task::extra::{self, Extra, Request, Watch, WatchId, Watched};
 use crate::task::polling::{self, Waits};
+use crate::task::pool::Boxed;
 use crate::task::tree::Kind;
 use crate::task::{Ending, JoinHandle, TaskRef, WakerSlot};
 
@@ -92,7 +93,7 @@ impl<T> Watching<T> {
 
     fn tasks(&self) -> Vec<TaskRef> {
         let handles = self.handles.iter().flatten();
-        handles.map(|(handle, _)| handle.task().task().clone()).collect()
+        handles.map(|(handle, _)| handle.task_ref()).collect()
     }
 
     /// The handles of those that were not given out, in order; nobody watches them any more.
@@ -157,8 +158,8 @@ where
     F::Output: Send + 'static,
 {
     let Some(scheduler) = context::scheduler() else { context::none("gather") };
-    let mut extra = Box::<Extra>::default();
-    let parent = cell::current().map(|parent| parent.header().id());
+    let mut extra = Boxed::<Extra>::default();
+    let parent = cell::with_current(|parent| parent.id());
     extra.watch_from_start(parent, Arc::clone(ends) as Arc<dyn Watch>, number);
     let (task, handle) = spawn::prepare(scheduler, site, future, Some(extra));
     spawn::start(scheduler, task, Start::Queued);

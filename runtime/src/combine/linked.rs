@@ -74,7 +74,7 @@ enum Stage<T> {
 
 impl<T> Linked<T> {
     fn cancel(&self, request: &Request) {
-        cancel_all(&[self.handle.task().task().clone()], request);
+        cancel_all(&[self.handle.task_ref()], request);
     }
 }
 
@@ -126,7 +126,7 @@ impl<T> Drop for Linked<T> {
         if matches!(self.stage, Stage::Waiting | Stage::Caught(_)) && !self.handle.is_finished() {
             let reason = Some("the handle it was linked to was dropped".into());
             let request = Request { reason, place: self.outer.site() };
-            end_with_current(&[self.handle.task().task().clone()], &request);
+            end_with_current(&[self.handle.task_ref()], &request);
         }
     }
 }

@@ -131,7 +131,7 @@ impl<T> Wait<'_, T> {
         let ends = Arc::<Ends>::default();
         let mut ids = Vec::new();
         for (number, handle) in self.handles.iter().enumerate() {
-            let task = handle.task().task().clone();
+            let task = handle.task_ref();
             match extra::watch(&task, Arc::clone(&ends) as Arc<dyn Watch>, number) {
                 Watched::Waiting(id) => ids.push((task, id)),
                 Watched::Ended => ends.note(number),

@@ -16,6 +16,7 @@ use super::{OnWorkers, Scheduler};
 use crate::error::JoinError;
 use crate::task::cell::{self, AtomicRunnable, Closed, Job, Listed, Place, Rooted};
 use crate::task::extra::{self, Extra};
+use crate::task::pool::Boxed;
 use crate::task::{Ending, Runnable, Schedule};
 
 /// Where a thread sits while it polls a task of its own.
@@ -115,7 +116,7 @@ pub(crate) fn block_on<F: Future>(
     scheduler: &'static Scheduler,
     quiet: Option<&Arc<Quiet>>,
     site: &'static Location<'static>,
-    extra: Option<Box<Extra>>,
+    extra: Option<Boxed<Extra>>,
     future: F,
 ) -> Result<F::Output, JoinError> {
     let seat = Taken::new(scheduler, quiet);

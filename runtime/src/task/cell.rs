@@ -48,6 +48,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::extra::Extra;
 use super::polling::{self, Polling, Waits};
+use super::pool::Boxed;
 use super::state::{State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
 use crate::primitive::{AtomicPtr, Ordering, UnsafeCell};
@@ -162,7 +163,7 @@ pub(crate) struct Spawn<O: 'static> {
     pub(crate) site: &'static Location<'static>,
     /// The worker that alone may poll it, for futures that are not `Send`.
     pub(crate) home: Option<u16>,
-    pub(crate) extra: Option<Box<Extra>>,
+    pub(crate) extra: Option<Boxed<Extra>>,
 }
 
 /// Makes a task: the right to run it, and the right to its output.
@@ -170,7 +171,7 @@ pub(crate) fn spawn<S: Schedule, F>(future: F, new: Spawn<S::Owner>) -> (Runnabl
 where
     F: Future,
 {
-    let watched = new.extra.as_ref().is_some_and(|extra| extra.is_watched());
+    let watched = new.extra.as_ref().is_some_and(|extra| extra.is_watched_from_start());
     let state = if watched { State::spawned_watched() } else { State::spawned() };
     let head = allocate::<S, F>(state, new, future);
     // SAFETY: the task is new, and the output is that of its future.
@@ -196,7 +197,7 @@ fn allocate<S: Schedule, F: Future>(
             vtable: Cell::<F, S>::VTABLE,
             owner: NonNull::from(new.owner).cast(),
             site: new.site,
-            extra: AtomicPtr::new(new.extra.map_or(ptr::null_mut(), Box::into_raw)),
+            extra: AtomicPtr::new(new.extra.map_or(ptr::null_mut(), Boxed::into_raw)),
             id: Id::next(),
             link: Link::new(),
             standing: UnsafeCell::new(Standing {
@@ -383,7 +384,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
             stage.with_mut(|_| ());
             let extra = cell.as_ref().head.header.extra.load(Ordering::Relaxed);
             if !extra.is_null() {
-                let extra = Box::from_raw(extra);
+                let extra = Boxed::from_raw(NonNull::new_unchecked(extra));
                 contained(|| drop(extra));
             }
             ptr::drop_in_place(&raw mut (*cell.as_ptr()).head);
@@ -484,7 +485,7 @@ impl Header {
         if let Some(extra) = self.extra() {
             return extra;
         }
-        let new = Box::into_raw(Box::<Extra>::default());
+        let new = Boxed::into_raw(Boxed::<Extra>::default());
         let null = ptr::null_mut();
         // Release: partner is the Acquire of `extra`. Acquire on failure: the same, reversed.
         // (On success there is nothing to acquire: the null was there from the beginning.)
@@ -495,7 +496,7 @@ impl Header {
             Err(first) => {
                 // SAFETY: `new` was not shared; `first` is as in `extra`.
                 unsafe {
-                    drop(Box::from_raw(new));
+                    drop(Boxed::from_raw(NonNull::new_unchecked(new)));
                     &*first
                 }
             }

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::cell::{self, Closed, Ending, Job, Listed, Place, Runnable, Schedule, Spawn, TaskRef};
-use super::extra::{self, Force, Request, Watch, WatchId, Watched};
+use super::extra::{self, Extra, Force, Request, Watch, WatchId, Watched};
 use super::polling;
 use super::tree::NodeId;
 use super::{Id, JoinError, TaskInfo};
@@ -147,7 +147,8 @@ impl Task {
     /// ```
     pub fn cancelling(&self) -> usize {
         let extra = self.0.header().extra();
-        extra.map_or(0, |extra| extra.tree().count(NodeId::ROOT))
+        let tree = extra.and_then(Extra::tree_if_any);
+        tree.map_or(0, |tree| tree.count(NodeId::ROOT))
     }
 
     /// Takes one request to end back and answers how many are left. With the last one, what has not
@@ -155,7 +156,8 @@ impl Task {
     /// the same for the request it stands for.)
     pub fn uncancel(&self) -> usize {
         let extra = self.0.header().extra();
-        let left = extra.map_or(0, |extra| extra.tree().withdraw(NodeId::ROOT));
+        let tree = extra.and_then(Extra::tree_if_any);
+        let left = tree.map_or(0, |mut tree| tree.withdraw(NodeId::ROOT));
         if left == 0 {
             // Other requests may have waited for this one.
             self.0.request();

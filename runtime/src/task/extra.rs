@@ -13,11 +13,12 @@
 
 use std::borrow::Cow;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Id;
 use super::cell::{self, Ending, Header, TaskRef, contained};
 use super::local::Locals;
+use super::pool::Boxed;
 use super::tree::{NodeId, Tree, When};
 use crate::error::JoinError;
 #[cfg(filch_loom)]
@@ -32,10 +33,11 @@ pub(crate) struct Extra {
     /// The task whose group (or `gather`) this one belongs to.
     parent: Option<Id>,
     /// Who gets a request to end.
-    tree: Mutex<Tree>,
+    tree: OnceLock<Box<Mutex<Tree>>>,
     /// The task has failed in a way that its output cannot say: drop it, this is why.
     failure: Mutex<Option<JoinError>>,
     watchers: Mutex<Watchers>,
+    watched_from_start: bool,
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
     /// How the task ended, while that is held back.
@@ -85,8 +87,8 @@ pub(crate) enum Publish {
 }
 
 impl Extra {
-    pub(crate) fn named(name: &str) -> Box<Extra> {
-        Box::new(Extra { name: Some(name.into()), ..Extra::default() })
+    pub(crate) fn named(name: &str) -> Boxed<Extra> {
+        Boxed::new(Extra { name: Some(name.into()), ..Extra::default() })
     }
 
     /// Watched from the start.
@@ -97,11 +99,12 @@ impl Extra {
         key: usize,
     ) {
         self.parent = parent;
+        self.watched_from_start = true;
         let _ = self.watchers.lock().add(watch, key);
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watchers.lock().first.is_some()
+    pub(crate) fn is_watched_from_start(&self) -> bool {
+        self.watched_from_start
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
@@ -123,7 +126,12 @@ impl Extra {
     /// Whoever changes something in it that matters lets the owner know with
     /// [`TaskRef::request`], after the lock.
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.tree.lock()
+        self.tree.get_or_init(Box::default).lock()
+    }
+
+    /// If anything was ever asked or caught in the task.
+    pub(crate) fn tree_if_any(&self) -> Option<MutexGuard<'_, Tree>> {
+        self.tree.get().map(|tree| tree.lock())
     }
 }
 
@@ -178,7 +186,7 @@ pub(crate) fn cancelled(task: &Header) -> JoinError {
     if let Some(failure) = extra.failure.lock().take() {
         return failure;
     }
-    let request = extra.tree().first(NodeId::ROOT).cloned();
+    let request = extra.tree_if_any().and_then(|tree| tree.first(NodeId::ROOT).cloned());
     match request {
         Some(request) => because(task, request),
         None => JoinError::shut_down(task.label()),
@@ -197,7 +205,7 @@ fn because(task: &Header, request: Request) -> JoinError {
 /// was cut short by it (the token may be in there), and the task counts as cancelled.
 pub(crate) fn overruled(task: &Header) -> Option<JoinError> {
     let extra = task.extra()?;
-    let tree = extra.tree();
+    let tree = extra.tree_if_any()?;
     // Under one lock: another thread may withdraw the request.
     let request = tree.first(NodeId::ROOT).filter(|_| tree.is_ridden(NodeId::ROOT)).cloned();
     drop(tree);

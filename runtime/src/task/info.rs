@@ -41,7 +41,7 @@ impl TaskInfo {
         };
         let extra = task.extra();
         let parent = extra.and_then(Extra::parent);
-        let held_by = extra.and_then(|extra| extra.tree().held_by());
+        let held_by = extra.and_then(Extra::tree_if_any).and_then(|tree| tree.held_by());
         TaskInfo { id, name, spawned_at: site, waits_at, waits_for, parent, held_by }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::cell::Join;
 use super::polling::{self, Waits};
-use super::{Id, JoinError, Task};
+use super::{Id, JoinError, Task, TaskRef};
 
 /// The result of a spawned task, to be awaited.
 ///
@@ -164,6 +164,10 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "exception")]
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
         self.join.try_take()
+    }
+
+    pub(crate) fn task_ref(&self) -> TaskRef {
+        self.join.task()
     }
 
     pub(crate) fn peek(&mut self) -> Option<&Result<T, JoinError>> {

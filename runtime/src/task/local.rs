@@ -30,6 +30,7 @@ use pin_project_lite::pin_project;
 
 use super::cell;
 use super::extra::Extra;
+use super::pool::Boxed;
 
 /// Declares values that belong to tasks: each task has its own, and a new task starts with those of the
 /// task that spawned it.
@@ -347,7 +348,7 @@ fn locals_of_current<R>(f: impl FnOnce(&Locals) -> R) -> Option<R> {
 }
 
 /// What a task that is spawned here starts with: also the locals of the one that spawns it.
-pub(crate) fn inherited(extra: Option<Box<Extra>>) -> Option<Box<Extra>> {
+pub(crate) fn inherited(extra: Option<Boxed<Extra>>) -> Option<Boxed<Extra>> {
     let map = locals_of_current(|locals| locals.table()?.map.clone()).flatten();
     let Some(map) = map else { return extra };
     let extra = extra.unwrap_or_default();
