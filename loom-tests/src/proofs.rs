@@ -14,7 +14,9 @@ mod primitive {
 /// The runtime's protocols.
 mod runtime {
     use filch_loom_primitive::Whim;
-    use filch_under_loom::__models::{blocking, local, queues, quiet, root, shutdown, sleep, task};
+    use filch_under_loom::__models::{
+        blocking, cancel, group, local, queues, quiet, root, shutdown, sleep, task,
+    };
 
     use super::proves::Proof;
 
@@ -32,6 +34,8 @@ mod runtime {
             .and("two polls and a drop ∥ completion", task::join_drop_completion)
             .and("abort ∥ poll", task::abort_poll)
             .and("hold ∥ completion", task::hold_completion)
+            .and("watch ∥ completion", cancel::watch_completion)
+            .and("unwatch ∥ completion", cancel::unwatch_completion)
             .seeded("park-blindly", "MODEL: the last poll missed")
             .seeded("drop-before-wake", "Causality violation")
             .seeded("ask-before-closing", "MODEL: a task was overlooked")
@@ -40,6 +44,51 @@ mod runtime {
                 "[request]/acquire",
                 "the desk links no tasks; `shutdown_wake_close` fails without it",
             )
+            .check();
+    }
+
+    /// Trees and groups are under locks: what is to be shown is that nobody waits in vain.
+    #[test]
+    fn cancel_catch() {
+        Proof::of("cancel: request ∥ poll of a catch", cancel::catch_poll)
+            .and("request ∥ wake ∥ poll", cancel::catch_parked)
+            .and("a token dropped ∥ park", cancel::drop_token_park)
+            .and("two tokens dropped ∥ poll", cancel::drop_tokens_poll)
+            .and("uncancel ∥ delivery", cancel::uncancel_deliver)
+            .about(&[])
+            .seeded("park-deafly", "deadlock")
+            .seeded("token-drops-silently", "MODEL: the request was lost")
+            .seeded("no-verdict", "MODEL: the request is told")
+            .check();
+    }
+
+    #[test]
+    fn cancel_inner_outer() {
+        Proof::of("cancel: the task ∥ a scope in it", cancel::cancel_inner_outer)
+            .about(&[])
+            .seeded("park-deafly", "MODEL: the request was lost")
+            .check();
+    }
+
+    /// (Its orderings are those of `task_cell`, which has these models, too.)
+    #[test]
+    fn watch_completion() {
+        Proof::of("watch: watch ∥ completion", cancel::watch_completion)
+            .and("unwatch ∥ completion", cancel::unwatch_completion)
+            .about(&[])
+            .seeded("watch-without-looking", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn group_members() {
+        Proof::of("group: the last member ends ∥ park", group::last_member_parks)
+            .and("cancel ∥ poll", group::cancel_group_poll)
+            .and("the task is cancelled ∥ a member's end", group::cancel_owner_member)
+            .and("drop ∥ a member's end", group::drop_group_member)
+            .about(&[])
+            .seeded("group-looks-first", "deadlock")
+            .seeded("drop-without-hold", "Causality violation")
             .check();
     }
 

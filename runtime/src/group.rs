@@ -523,6 +523,12 @@ impl<E> Shared<E> {
 
     /// Have all members ended? Then the group is closed. Else the last one wakes `waker`.
     fn all_ended(&self, waker: &Waker) -> bool {
+        #[cfg(filch_loom)] // A twin looks, and registers only then.
+        if crate::primitive::seeded("group-looks-first") {
+            let ended = self.inner.lock().living() == 0;
+            self.waker.register(waker);
+            return ended;
+        }
         self.waker.register(waker);
         let mut inner = self.inner.lock();
         inner.closed = inner.closed || inner.living() == 0;
@@ -565,3 +571,8 @@ mod member;
 pub use error::{Closed, Failure, GroupError};
 pub use kinds::{Body, Outcome};
 use member::Member;
+
+#[cfg(filch_loom)]
+#[path = "../../loom-tests/src/models/group.rs"]
+#[allow(missing_docs, unsafe_code, reason = "models")]
+pub mod models;

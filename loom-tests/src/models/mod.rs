@@ -29,6 +29,7 @@
 //! `loom::thread::Builder::new().stack_size(words)`.
 #![allow(unsafe_code)] // reads and writes of cells that loom watches
 
+pub mod cancel;
 pub mod local;
 pub mod queues;
 pub mod root;
@@ -37,4 +38,5 @@ pub mod sleep;
 pub mod task;
 
 pub use crate::blocking::models as blocking;
+pub use crate::group::models as group;
 pub use crate::scheduler::quiet::models as quiet;

@@ -66,7 +66,7 @@ impl Desk {
         self.spawn_with(future, Some(Extra::named("model")))
     }
 
-    fn spawn_with<F: Future>(
+    pub(crate) fn spawn_with<F: Future>(
         &'static self,
         future: F,
         extra: Option<Boxed<Extra>>,
@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// Runs everything there is to run.
-    fn drain(&self) {
+    pub(crate) fn drain(&self) {
         while let Some(task) = self.take() {
             run_on(task);
         }
@@ -111,7 +111,7 @@ impl Freed {
     }
 }
 
-fn request() -> Request {
+pub(super) fn request() -> Request {
     Request { reason: None, place: std::panic::Location::caller() }
 }
 
@@ -231,7 +231,7 @@ impl Bell {
         Arc::new(Bell(Futex::new(0)))
     }
 
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         while self.0.load(Ordering::Relaxed) == 0 {
             self.0.wait(0);
         }
@@ -320,7 +320,7 @@ pub fn detach_completion() {
 }
 
 /// Waits for ever; its own data tells whether its end is ordered after its polls.
-pub(super) struct Waits(pub(super) Counted<UnsafeCell<usize>>);
+pub(crate) struct Waits(pub(crate) Counted<UnsafeCell<usize>>);
 
 impl Future for Waits {
     type Output = ();

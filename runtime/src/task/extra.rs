@@ -142,13 +142,15 @@ pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool
     if task.header().state().is_complete() {
         return false;
     }
-    let mut tree = task.header().extra_or_new().tree();
+    let extra = task.header().extra_or_new();
+    let mut tree = extra.tree();
     match force {
         Force::Cancel => tree.raise(NodeId::ROOT, request),
         Force::Abort => tree.raise_hard(request),
     }
     drop(tree);
-    task.request()
+    // The owner may have found it already, for it looks for others' sake as well, and be done.
+    task.request() || extra.tree().has_fired()
 }
 
 /// A request waits: is the future to be dropped?

@@ -139,7 +139,7 @@ impl Tree {
                     0 => return self.fire_region(region, below, delivery),
                     _ => rest.push(floor),
                 }
-            } else if self.has_fired(id, region) {
+            } else if self.has_fired_for(id, region) {
                 // For another of the floors below it.
             } else if self.is_armed(id) && below.fired[slot] == 0 {
                 self.fire(id, region, below, delivery);
@@ -188,10 +188,10 @@ impl Tree {
     /// Somebody has this region's request, and will pass it on or withdraw it.
     fn is_held(&self, region: NodeId) -> bool {
         self.region(region).is_some_and(|r| r.tokens > 0)
-            || self.ids().any(|id| self.has_fired(id, region))
+            || self.ids().any(|id| self.has_fired_for(id, region))
     }
 
-    fn has_fired(&self, id: NodeId, region: NodeId) -> bool {
+    fn has_fired_for(&self, id: NodeId, region: NodeId) -> bool {
         matches!(self.node(id).is, Is::Catch { fired: Some((r, _)), .. } if r == region)
     }
 
