@@ -5,19 +5,30 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{Order, Program, check_all};
 
+const SECOND: Duration = Duration::from_secs(1);
+const HALF_SECOND: Duration = Duration::from_millis(500);
+
 const PROGRAMS: &[Program] = &[
-    Program { path: env!("CARGO_BIN_EXE_hello"), timetable: &[(0, "hello"), (1, "world")] },
+    Program {
+        path: env!("CARGO_BIN_EXE_hello"),
+        timetable: &[(0, "hello"), (1, "world")],
+        unit: SECOND,
+    },
     Program {
         path: env!("CARGO_BIN_EXE_say_after"),
         timetable: &[(0, "started at X"), (1, "hello"), (3, "world"), (3, "finished at X+3")],
+        unit: SECOND,
     },
     Program {
         path: env!("CARGO_BIN_EXE_say_after_tasks"),
         timetable: &[(0, "started at X"), (1, "hello"), (2, "world"), (2, "finished at X+2")],
+        unit: SECOND,
     },
-    Program { path: env!("CARGO_BIN_EXE_nested"), timetable: &[(0, "42")] },
+    Program { path: env!("CARGO_BIN_EXE_nested"), timetable: &[(0, "42")], unit: SECOND },
     Program {
         path: env!("CARGO_BIN_EXE_display_date"),
         // A sixth line would be the work of a timer that fired early.
@@ -28,6 +39,7 @@ const PROGRAMS: &[Program] = &[
             (3, "DATE X+3"),
             (4, "DATE X+4"),
         ],
+        unit: SECOND,
     },
     Program {
         path: env!("CARGO_BIN_EXE_to_thread"),
@@ -37,18 +49,112 @@ const PROGRAMS: &[Program] = &[
             (1, "blocking_io complete at X+1"),
             (1, "finished main at X+1"),
         ],
+        unit: SECOND,
     },
-    Program { path: env!("CARGO_BIN_EXE_threadsafe"), timetable: &[(1, "3")] },
+    Program { path: env!("CARGO_BIN_EXE_threadsafe"), timetable: &[(1, "3")], unit: SECOND },
+    Program {
+        path: env!("CARGO_BIN_EXE_say_after_group"),
+        timetable: &[(0, "started at X"), (1, "hello"), (2, "world"), (2, "finished at X+2")],
+        unit: SECOND,
+    },
+    Program { path: env!("CARGO_BIN_EXE_wait_for"), timetable: &[(1, "timeout!")], unit: SECOND },
+    Program {
+        path: env!("CARGO_BIN_EXE_as_completed"),
+        timetable: &[(1, "IPv6 connection established."), (2, "IPv4 connection established.")],
+        unit: SECOND,
+    },
+    Program {
+        path: env!("CARGO_BIN_EXE_gather"),
+        timetable: &[
+            (0, "Task A: Compute factorial(2), currently i=2..."),
+            (0, "Task B: Compute factorial(3), currently i=2..."),
+            (0, "Task C: Compute factorial(4), currently i=2..."),
+            (1, "Task A: factorial(2) = 2"),
+            (1, "Task B: Compute factorial(3), currently i=3..."),
+            (1, "Task C: Compute factorial(4), currently i=3..."),
+            (2, "Task B: factorial(3) = 6"),
+            (2, "Task C: Compute factorial(4), currently i=4..."),
+            (3, "Task C: factorial(4) = 24"),
+            (3, "[2, 6, 24]"),
+        ],
+        unit: SECOND,
+    },
+];
+
+/// Those where a line comes at half a second: their tables count half seconds.
+const IN_HALF_SECONDS: &[Program] = &[
+    Program {
+        path: env!("CARGO_BIN_EXE_terminate_group_by_error"),
+        timetable: TERMINATED,
+        unit: HALF_SECOND,
+    },
+    Program {
+        path: env!("CARGO_BIN_EXE_terminate_group"),
+        timetable: TERMINATED,
+        unit: HALF_SECOND,
+    },
+];
+
+const TERMINATED: &[(u64, &str)] =
+    &[(0, "Task 1: start"), (0, "Task 2: start"), (1, "Task 1: done")];
+
+/// Those that promise the order of their lines on any number of workers.
+const ORDERED: &[Program] = &[
+    Program {
+        path: env!("CARGO_BIN_EXE_cancel_me"),
+        timetable: &[
+            (0, "cancel_me(): before sleep"),
+            (1, "cancel_me(): cancel sleep"),
+            (1, "cancel_me(): after sleep"),
+            (1, "main(): cancel_me is cancelled now"),
+        ],
+        unit: SECOND,
+    },
+    Program {
+        path: env!("CARGO_BIN_EXE_cancel_me_cleanup"),
+        timetable: &[
+            (0, "cancel_me(): before sleep"),
+            (1, "cancel_me(): cancel sleep"),
+            (1, "cancel_me(): cleaned up"),
+            (1, "cancel_me(): after sleep"),
+            (1, "main(): cancel_me is cancelled now"),
+        ],
+        unit: SECOND,
+    },
+    Program {
+        path: env!("CARGO_BIN_EXE_cancel_me_uncancel"),
+        timetable: &[
+            (0, "cancel_me(): before sleep"),
+            (1, "cancel_me(): cancel sleep"),
+            (1, "cancel_me(): after sleep"),
+            (1, "main(): cancel_me gives 42"),
+        ],
+        unit: SECOND,
+    },
+    Program {
+        path: env!("CARGO_BIN_EXE_cancel_me_unstarted"),
+        timetable: &[(0, "main(): cancel_me is cancelled now")],
+        unit: SECOND,
+    },
 ];
 
 #[test]
 fn one_worker_prints_the_lines_in_order() {
-    check_all(PROGRAMS, 1, Order::Exact);
+    check_all(&all(), 1, Order::Exact);
 }
 
 #[test]
 fn four_workers_print_the_same_lines_in_each_second() {
-    check_all(PROGRAMS, 4, Order::WithinSeconds);
+    check_all(&[PROGRAMS, IN_HALF_SECONDS].concat(), 4, Order::WithinSeconds);
+}
+
+#[test]
+fn four_workers_keep_the_order_where_it_is_promised() {
+    check_all(ORDERED, 4, Order::Exact);
+}
+
+fn all() -> Vec<Program> {
+    [PROGRAMS, IN_HALF_SECONDS, ORDERED].concat()
 }
 
 /// The comparison itself: it must see what it is there for.
@@ -56,8 +162,11 @@ mod comparison {
     use super::support::{Line, Order, Program, Run};
     use std::time::Duration;
 
-    const PROGRAM: Program =
-        Program { path: "bin/two", timetable: &[(0, "a at X"), (1, "b"), (1, "c at X+1")] };
+    const PROGRAM: Program = Program {
+        path: "bin/two",
+        timetable: &[(0, "a at X"), (1, "b"), (1, "c at X+1")],
+        unit: Duration::from_secs(1),
+    };
 
     /// Lines with their arrivals in milliseconds; the wall clock stands at 59.900 s of some minute at the start.
     fn run(lines: &[(u64, &str)], total: u64) -> Run {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long after the full second a line may arrive. It may never arrive before.
+/// How long after the full second (or half, if the timetable counts those) a line may arrive. It may never arrive before.
 const TOLERANCE: Duration = Duration::from_millis(350);
 
 /// How much longer than its timetable a program may live.
@@ -15,13 +15,15 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How much longer than its timetable a program may live before it is killed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A program and what it should print: in which second of its life, and which line.
+/// A program and what it should print: in which second of its life (or which other unit), and which line.
 ///
 /// Times in a line are written as `X` (printed in the first second), `X+1`, `X+2`, …; dates as `DATE`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
     pub(crate) path: &'static str,
     pub(crate) timetable: &'static [(u64, &'static str)],
+    /// What the timetable counts.
+    pub(crate) unit: Duration,
 }
 
 /// Whether the lines of one second may come in another order.
@@ -56,7 +58,8 @@ impl Program {
     }
 
     fn duration(&self) -> Duration {
-        Duration::from_secs(self.timetable.iter().map(|(second, _)| *second).max().unwrap_or(0))
+        let last = self.timetable.iter().map(|(number, _)| *number).max().unwrap_or(0);
+        self.unit * u32::try_from(last).expect("no program runs that long")
     }
 
     /// Runs the program to its end, or until patience runs out.
@@ -99,7 +102,8 @@ impl Program {
     pub(crate) fn compare(&self, run: &Run, order: Order) -> Result<(), String> {
         let mut expected: Vec<(u64, String)> =
             self.timetable.iter().map(|(second, text)| (*second, (*text).to_owned())).collect();
-        let mut actual: Vec<(u64, String)> = run.lines.iter().map(Line::normalized).collect();
+        let mut actual: Vec<(u64, String)> =
+            run.lines.iter().map(|line| line.normalized(self.unit)).collect();
         if order == Order::WithinSeconds {
             expected.sort();
             actual.sort();
@@ -108,14 +112,15 @@ impl Program {
         let mut problems = String::new();
         if expected != actual {
             let _ = writeln!(problems, "lines (- expected, + printed):");
-            problems += &diff(&show(&expected), &show(&actual));
+            problems += &diff(&show(&expected, self.unit), &show(&actual, self.unit));
         }
-        for line in run.lines.iter().filter(|line| line.lateness() > TOLERANCE) {
+        for line in run.lines.iter().filter(|line| line.lateness(self.unit) > TOLERANCE) {
             let _ = writeln!(
                 problems,
-                "{:?} came after {:.3} s: that is no full second, with a tolerance of {TOLERANCE:?}",
+                "{:?} came after {:.3} s: that is no multiple of {:?}, with a tolerance of {TOLERANCE:?}",
                 line.text,
-                line.offset.as_secs_f64()
+                line.offset.as_secs_f64(),
+                self.unit
             );
         }
         let allowed = self.duration()..=self.duration() + GRACE;
@@ -163,12 +168,17 @@ pub(crate) fn check_all(programs: &[Program], workers: usize, order: Order) {
 }
 
 impl Line {
-    fn lateness(&self) -> Duration {
-        Duration::from_nanos(self.offset.subsec_nanos().into())
+    fn lateness(&self, unit: Duration) -> Duration {
+        self.offset - unit * self.number(unit)
     }
 
-    /// The second it arrived in, and its text with `X` for the times in it.
-    fn normalized(&self) -> (u64, String) {
+    /// The second (or other unit) it arrived in.
+    fn number(&self, unit: Duration) -> u32 {
+        u32::try_from(self.offset.as_nanos() / unit.as_nanos()).expect("no program runs that long")
+    }
+
+    /// The second (or other unit) it arrived in, and its text with `X` for the times in it.
+    fn normalized(&self, unit: Duration) -> (u64, String) {
         let second = self.offset.as_secs();
         let words = self.text.split(' ').map(|word| {
             if matches_shape(word, "0000-00-00") {
@@ -179,7 +189,7 @@ impl Line {
                 word.to_owned()
             }
         });
-        (second, words.collect::<Vec<_>>().join(" "))
+        (self.number(unit).into(), words.collect::<Vec<_>>().join(" "))
     }
 
     /// Whether `word` is the time `12:34:56` (or `12:34:56.789012`) at which the line was printed. As the time zone is
@@ -200,8 +210,9 @@ fn matches_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(same)
 }
 
-fn show(lines: &[(u64, String)]) -> Vec<String> {
-    lines.iter().map(|(second, text)| format!("{second} s  {text}")).collect()
+fn show(lines: &[(u64, String)], unit: Duration) -> Vec<String> {
+    let seconds = |number: u64| number as f64 * unit.as_secs_f64();
+    lines.iter().map(|(number, text)| format!("{} s  {text}", seconds(*number))).collect()
 }
 
 /// The lines of both, each marked with where it stands.
