@@ -41,7 +41,8 @@ use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 ///
 /// A body of type `()` makes a group that cannot fail; its members are `()` as well. Otherwise body and members give
 /// `Result<_, E>` with the same `E`. (An endless body needs a type:
-/// `async |group| -> io::Result<()> { loop { … } }`.)
+/// `async |group| -> io::Result<()> { loop { … } }`. So does the error of a body that gives `Ok` beside members
+/// that are all `()`: `Ok::<_, Infallible>(value)`.)
 ///
 /// # Cancellation
 ///
@@ -60,7 +61,7 @@ use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 ///
 /// ```
 /// use filch::{GroupError, task_group};
-/// ///
+///
 /// let sum = filch::run(task_group(async |group| {
 ///     let one = group.spawn(async { std::io::Result::Ok(1) });
 ///     let two = group.spawn(async { Ok(2) });

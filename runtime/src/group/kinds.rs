@@ -13,11 +13,11 @@ mod sealed {
 /// What the body of a group returns: `Result<T, E>`, and the group gives `Result<T, GroupError<E>>`; or `()`, and the
 /// group, which cannot fail then, gives `()`.
 #[diagnostic::on_unimplemented(
-    message = "the body of a task group returns `()` or a `Result`, and `{Self}` is neither",
-    label = "returned by the body of this group",
-    note = "a body of type `()` wants members of type `()`; else body and members return `Result<_, E>` with the same `E`",
+    message = "a task group with errors of type `{E}` cannot have a body that returns `{Self}`",
+    label = "the body of this group returns `{Self}`",
+    note = "the body returns `Result<_, {E}>`, with the error type of the members; or `()`, if all members return `()`",
     note = "an endless body needs a type: `async |group| -> std::io::Result<()> {{ loop {{ … }} }}`",
-    note = "for any other value write `Ok::<_, std::convert::Infallible>(value)`"
+    note = "for any other value write `Ok(value)`, or `Ok::<_, std::convert::Infallible>(value)` if no member can fail"
 )]
 pub trait Body<E>: sealed::Sealed + Sized {
     /// What the group gives.

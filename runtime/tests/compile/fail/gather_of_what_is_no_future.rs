@@ -1,0 +1,7 @@
+//~ is not a future
+
+fn main() {
+    filch::run(async {
+        let _ = filch::gather!(async { 1 }, 2).await;
+    });
+}
