@@ -111,6 +111,10 @@ union Stage<F: Future> {
     output: ManuallyDrop<Result<F::Output, JoinError>>,
 }
 
+#[cfg(all(target_pointer_width = "64", not(filch_loom)))]
+const _: () =
+    assert!(size_of::<Cell<std::future::Ready<()>, ()>>() <= 88, "and a trivial one, too");
+
 /// How a poll ended.
 enum Polled {
     Pending,
