@@ -1,5 +1,12 @@
 //! Corners of cancellation: what is taken back, moved, leaked, or polled by nobody.
 
+#![allow(
+    clippy::async_yields_async,
+    clippy::unit_arg,
+    clippy::semicolon_if_nothing_returned,
+    reason = "futures are handed about half polled"
+)]
+
 mod support {
     pub(crate) mod woken;
 }

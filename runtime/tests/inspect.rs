@@ -40,7 +40,7 @@ fn row_34_the_dump_names_the_line_of_each_leaf() {
             sleep(HOUR).await;
         });
         let text = tree_with(&["sleeper waits at"]).await;
-        assert!(text.contains(&format!("sleeper waits at {}:{}:", file!(), line + 0)), "{text}");
+        assert!(text.contains(&format!("sleeper waits at {}:{line}:", file!())), "{text}");
         sleeper.abort();
         let _ = sleeper.await;
 

@@ -34,7 +34,7 @@ fn process() {
                 let cancelled = cancelled.await.unwrap_err();
                 sleep(Duration::from_millis(1)).await;
                 println!("main's cleanup: {}", cancelled.reason().unwrap());
-                cancelled.resume().await
+                cancelled.resume().await;
             });
             println!("result: {}", result.unwrap_err());
         }

@@ -44,7 +44,7 @@ async fn cancel_me() {
     if let Err(cancelled) = filch::catch_cancel(filch::sleep(HOUR)).await {
         println!("cancel_me(): cancel sleep");
         // Python's `raise`: the task is dropped here, and with it `_finally`.
-        cancelled.resume().await
+        cancelled.resume().await;
     }
 }
 

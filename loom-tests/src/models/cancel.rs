@@ -90,7 +90,7 @@ pub fn drop_token_park() {
     let (task, mut handle) = desk.spawn(async move {
         let token = catch_cancel(pending::<()>()).await.unwrap_err();
         *give.lock() = Some(token);
-        pending::<()>().await
+        pending::<()>().await;
     });
     run_on(task);
     cancel(&handle);
@@ -123,7 +123,7 @@ pub fn drop_tokens_poll() {
         let (one, two) = Both(one, two, None).await;
         *give[0].lock() = one.err();
         *give[1].lock() = two.err();
-        pending::<()>().await
+        pending::<()>().await;
     });
     run_on(task);
     cancel(&handle);
@@ -185,7 +185,7 @@ pub fn cancel_inner_outer() {
         let result = inside.run(pending::<()>()).await;
         assert!(result.is_err(), "MODEL: it never finishes");
         count.fetch_add(1, Ordering::Relaxed);
-        pending::<()>().await
+        pending::<()>().await;
     });
     run_on(task);
     let asker = thread::spawn(move || {
