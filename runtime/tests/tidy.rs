@@ -122,6 +122,15 @@ fn layers_point_down() {
 }
 
 #[test]
+fn the_oldest_compiler_we_promise_knows_no_let_chains() {
+    for (name, text) in sources() {
+        for (number, line) in code(&text) {
+            assert!(!line.contains("&& let "), "{name}:{number}: {}", line.trim());
+        }
+    }
+}
+
+#[test]
 fn no_file_is_a_god() {
     for (name, text) in sources() {
         let lines = text.lines().count();
