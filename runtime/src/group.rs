@@ -93,7 +93,7 @@ where
         body: Some(body(group)),
         value: None,
         shared,
-        outer: Place::new(Kind::Catch),
+        outer: Place::new(Kind::Waiter),
         region: Place::new(Kind::Region),
         stage: Stage::Open,
         raised: false,

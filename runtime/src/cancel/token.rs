@@ -103,7 +103,8 @@ impl Cancelled {
     }
 
     /// Passes the request on, to the next catch outside or to what it was aimed at, and waits
-    /// to be dropped for it.
+    /// to be dropped for it. Drop other tokens before: they would hold that up. In the cleanup of an
+    /// earlier token it gives that cleanup up.
     ///
     /// If the request was taken back meanwhile, by another token or from outside, a new one is
     /// made: this never returns.

@@ -176,7 +176,7 @@ impl<T> Children<T> {
         let handles = spawn(&ends).into_iter().map(|handle| Some((handle, None)));
         let handles: Vec<_> = handles.collect();
         let watching = Watching { left: handles.len(), handles, ends };
-        Children { watching, outer: Place::at(Kind::Catch, site), stage: Stage::Running }
+        Children { watching, outer: Place::at(Kind::Waiter, site), stage: Stage::Running }
     }
 
     /// Hears of requests, then gives the next child that has ended. Once a request was caught it is

@@ -51,7 +51,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn linked(self) -> Linked<T> {
-        Linked { handle: self, outer: Place::new(Kind::Catch), stage: Stage::Waiting }
+        Linked { handle: self, outer: Place::new(Kind::Waiter), stage: Stage::Waiting }
     }
 }
 

@@ -83,6 +83,9 @@ pub(crate) enum Visit {
 pub(crate) enum Kind {
     Region,
     Catch,
+    /// A catch of the runtime's own, in a future that waits for tasks it answers for. In a cleanup it
+    /// hears nothing of further requests to what is being cleaned up: nobody there could pass them on.
+    Waiter,
     Shield,
     /// Has nothing inside: it waits to be dropped for the task's request.
     Resume,
@@ -101,6 +104,8 @@ pub(crate) struct Tree {
     free: Vec<NodeId>,
     /// The regions (without the root) that have a request.
     asked: Vec<NodeId>,
+    /// How many nodes have begun, and tokens.
+    clock: u64,
 }
 
 #[derive(Debug)]
@@ -113,6 +118,9 @@ struct Node {
     waker: Option<Waker>,
     /// Where the future was made.
     site: &'static Location<'static>,
+    /// See [`Tree::clock`].
+    born: u64,
+    waiter: bool,
     is: Is,
 }
 
@@ -127,9 +135,12 @@ enum Is {
     Shield,
     /// A catch that has given its token away, for a request to this region. `None`: the region
     /// has ended. `void`: the request was taken back, by another token or from outside.
+    /// `given_up`: its cleanup has resumed a further request, so it does not shield any more.
     Token {
         region: Option<NodeId>,
         void: bool,
+        since: u64,
+        given_up: bool,
     },
     /// A token that was spent to pass the request on, and waits to be dropped for it. `None`: the
     /// region has ended.
@@ -265,7 +276,7 @@ impl Tree {
         for node in self.nodes.iter_mut().flatten() {
             match &mut node.is {
                 Is::Catch { fired, .. } => _ = fired.take_if(|(region, _)| *region == id),
-                Is::Token { region, void } => *void |= *region == Some(id),
+                Is::Token { region, void, .. } => *void |= *region == Some(id),
                 Is::Region(_) | Is::Shield | Is::Resume(_) => {}
             }
         }
@@ -298,12 +309,14 @@ impl Tree {
     ) -> NodeId {
         let is = match kind {
             Kind::Region => Is::Region(Region::default()),
-            Kind::Catch => Is::Catch { fired: None, skipped: false },
+            Kind::Catch | Kind::Waiter => Is::Catch { fired: None, skipped: false },
             Kind::Shield => Is::Shield,
             Kind::Resume => Is::Resume(Some(NodeId::ROOT)),
         };
         self.count_children(parent, 1);
-        let node = Some(Node { parent, children: 0, stamp: 0, waker: None, site, is });
+        let (born, waiter) = (self.tick(), kind == Kind::Waiter);
+        let node = Node { parent, children: 0, stamp: 0, waker: None, site, born, waiter, is };
+        let node = Some(node);
         match self.free.pop() {
             Some(id) => {
                 self.nodes[id.index()] = node;
@@ -378,7 +391,7 @@ impl Tree {
         match node.is {
             // Fired, and nobody took the token: nothing is lost.
             Is::Catch { fired: Some((region, _)), .. } => self.pass_on(region, parent),
-            Is::Token { region: Some(region), void: false } => {
+            Is::Token { region: Some(region), void: false, .. } => {
                 self.region_mut(region).expect("it is alive").tokens -= 1;
                 self.pass_on(region, parent);
             }
@@ -414,7 +427,9 @@ impl Tree {
         let Is::Catch { fired, .. } = &mut self.node_mut(id).is else { return None };
         let (region, _) = fired.take()?;
         let first = self.first(region)?.clone();
-        self.node_mut(id).is = Is::Token { region: Some(region), void: false };
+        let since = self.tick();
+        let token = Is::Token { region: Some(region), void: false, since, given_up: false };
+        self.node_mut(id).is = token;
         self.region_mut(region).expect("it is alive").tokens += 1;
         Some(first)
     }
@@ -423,17 +438,24 @@ impl Tree {
     /// before: those that came later are not this token's.)
     pub(crate) fn uncancel(&mut self, token: NodeId) -> usize {
         match self.node(token).is {
-            Is::Token { region: Some(region), void: false } => self.withdraw(region),
-            Is::Token { region: Some(region), void: true } => self.count(region),
+            Is::Token { region: Some(region), void: false, .. } => self.withdraw(region),
+            Is::Token { region: Some(region), void: true, .. } => self.count(region),
             _ => 0,
         }
     }
 
     /// A token is spent to pass its request on: from now on its node waits to be dropped for that.
     pub(crate) fn resume(&mut self, token: NodeId) {
-        let Node { is: Is::Token { region, void }, parent, .. } = *self.node_mut(token) else {
+        let Node { is: Is::Token { region, void, .. }, parent, .. } = *self.node_mut(token) else {
             return;
         };
+        // In another token's cleanup: that will never come to its end.
+        let target = region.unwrap_or(NodeId::ROOT);
+        for id in self.cleanups_of(token, target).collect::<Vec<_>>() {
+            if let Is::Token { given_up, .. } = &mut self.node_mut(id).is {
+                *given_up = true;
+            }
+        }
         self.node_mut(token).is = Is::Resume(region);
         if let (Some(region), false) = (region, void) {
             self.region_mut(region).expect("it is alive").tokens -= 1;
@@ -465,6 +487,13 @@ impl Tree {
             Is::Resume(region) => Some(region.unwrap_or(NodeId::ROOT)),
             _ => None,
         }
+    }
+}
+
+impl Tree {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 }
 

@@ -97,8 +97,11 @@ impl Tree {
             let mut held = !demand.passed.is_empty() || self.is_held(region);
             for id in innermost {
                 let innermost = below.catch[id.index()] == 0 && below.shield[id.index()] == 0;
-                if innermost && self.is_armed(*id) && self.is_open_to(*id, region) {
-                    self.fire(*id, region, below, delivery);
+                if !innermost || !self.is_armed(*id) || !self.is_open_to(*id, region) {
+                    continue;
+                }
+                if let Some(id) = self.who_hears(*id, region, below) {
+                    self.fire(id, region, below, delivery);
                     held = true;
                 }
             }
@@ -110,6 +113,37 @@ impl Tree {
             }
         }
         self.lead_out(region, below, delivery);
+    }
+
+    /// Usually the catch itself. A waiter in a cleanup is left alone, and a catch around it in the same
+    /// cleanup hears instead, if there is nobody else inside that one.
+    fn who_hears(&self, id: NodeId, region: NodeId, below: &Below) -> Option<NodeId> {
+        let is_deaf =
+            |id: NodeId| self.node(id).waiter && self.cleanups_of(id, region).next().is_some();
+        if !is_deaf(id) {
+            return Some(id);
+        }
+        let mut around = self.ancestors(id).take_while(|above| *above != region);
+        let id = around.find(|above| self.is_catch(*above) && !is_deaf(*above))?;
+        let slot = self.slot(id);
+        let mut inside = self.ids().filter(|other| self.ancestors(*other).any(|above| above == id));
+        let alone = inside.all(|other| !self.is_catch(other) || is_deaf(other));
+        (alone && self.is_armed(id) && below.shield[slot] == 0 && below.fired[slot] == 0)
+            .then_some(id)
+    }
+
+    /// The tokens inside a region in whose cleanup a node is: it has begun after them, under what they
+    /// stand under. (Another branch of a `join` that has begun later cannot be told from that.)
+    pub(super) fn cleanups_of(&self, id: NodeId, region: NodeId) -> impl Iterator<Item = NodeId> {
+        let born = self.node(id).born;
+        self.ids().filter(move |token| {
+            let node = self.node(*token);
+            let earlier = matches!(node.is, Is::Token { since, .. } if since < born);
+            earlier
+                && *token != id
+                && self.ancestors(id).any(|above| above == node.parent)
+                && self.ancestors(*token).any(|above| above == region)
+        })
     }
 
     /// What was passed on goes to the next catch on the way out, or to the region when there is
@@ -200,6 +234,7 @@ impl Tree {
         let mut below = Below { shield: none.clone(), catch: none.clone(), fired: none };
         for id in self.ids() {
             let has_fired = match self.node(id).is {
+                Is::Token { given_up: true, .. } => continue,
                 Is::Shield | Is::Token { .. } => false,
                 Is::Catch { skipped: false, fired } => fired.is_some(),
                 Is::Catch { .. } | Is::Region(_) | Is::Resume(_) => continue,
