@@ -1178,7 +1178,9 @@ fn foreign_executor_group() {
         let log = Log::default();
         let inside = log.clone();
         let (send, receive) = async_channel::bounded::<()>(1);
+        let (started, is_started) = async_channel::bounded::<()>(1);
         let job = spawn_blocking(move || {
+            started.send_blocking(()).unwrap();
             receive.recv_blocking().unwrap();
             // It ends itself.
             futures_lite::future::block_on(task_group(async |group| {
@@ -1207,7 +1209,7 @@ fn foreign_executor_group() {
             assert!(limited.is_err());
             5
         });
-        sleep(20 * MS).await;
+        is_started.recv().await.unwrap();
         // A request to the job reaches nothing in it, and does no harm.
         job.cancel();
         send.send(()).await.unwrap();
