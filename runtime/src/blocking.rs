@@ -60,6 +60,7 @@ use crate::task::{JoinHandle, Runnable, Schedule, TaskRef};
 /// });
 /// assert_eq!(sum, 55);
 /// ```
+#[doc(alias = "block_in_place")]
 #[doc(alias = "to_thread")]
 #[doc(alias = "run_in_executor")]
 #[track_caller]

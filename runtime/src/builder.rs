@@ -214,6 +214,8 @@ impl Builder {
     /// assert!(real_start.elapsed() < week);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "start_paused")]
+    #[doc(alias = "pause")]
     pub fn manual_clock(mut self, manual: bool) -> Builder {
         self.manual_clock = manual;
         self

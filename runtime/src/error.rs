@@ -81,6 +81,7 @@ impl JoinError {
     }
 
     /// Was the task cancelled, by a request or because its runtime was shut down?
+    #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0.kind, Kind::Cancelled(_) | Kind::ShutDown)
     }
@@ -138,6 +139,13 @@ impl JoinError {
     ///
     /// If the task did not panic: ask [`is_panic`](JoinError::is_panic) first, or use
     /// [`try_into_panic`](JoinError::try_into_panic).
+    ///
+    /// ```
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// let error = filch::run(async { filch::spawn(async { panic!("oh no") }).await.unwrap_err() });
+    /// assert!(error.is_panic());
+    /// assert_eq!(*error.into_panic().downcast::<&str>().unwrap(), "oh no");
+    /// ```
     pub fn into_panic(self) -> Box<dyn Any + Send> {
         match self.try_into_panic() {
             Ok(payload) => payload,

@@ -76,6 +76,7 @@ use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 /// }));
 /// assert_eq!(failed.unwrap_err().into_first().unwrap(), "no route");
 /// ```
+#[doc(alias = "TaskTracker")]
 #[doc(alias = "TaskGroup")]
 #[doc(alias = "JoinSet")]
 #[doc(alias = "nursery")]
@@ -162,6 +163,14 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// Outside a runtime.
+    ///
+    /// ```
+    /// filch::run(filch::task_group(async |group| {
+    ///     let five = group.spawn(async { std::io::Result::Ok(5) });
+    ///     assert_eq!(five.await?, 5);
+    ///     Ok(())
+    /// })).unwrap();
+    /// ```
     #[doc(alias = "create_task")]
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as Outcome<E>>::Ok>
@@ -251,6 +260,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     ///     std::future::pending::<()>().await
     /// }));
     /// ```
+    #[doc(alias = "abort_all")]
     #[track_caller]
     pub fn cancel(&self) {
         self.shared.cancel(&Request::here());

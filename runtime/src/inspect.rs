@@ -31,6 +31,7 @@ impl Handle {
     ///     task.abort();
     /// });
     /// ```
+    #[doc(alias = "dump")]
     #[doc(alias = "print_call_graph")]
     #[doc(alias = "capture_call_graph")]
     #[doc(alias = "pstree")]
@@ -77,6 +78,23 @@ impl TaskTree {
 
     /// Tasks that wait for each other in a circle: none of them will ever go on, unless one is
     /// cancelled. A group's member that awaits the task of its own group is one.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// filch::run(async {
+    ///     // A task that waits for itself: it is given its own handle.
+    ///     let (give, take) = mpsc::channel::<filch::JoinHandle<()>>();
+    ///     let handle = filch::spawn(async move { take.recv().unwrap().await.unwrap() });
+    ///     let task = handle.task();
+    ///     give.send(handle).unwrap();
+    ///     while task.info().waits_for.is_none() {
+    ///         filch::yield_now().await;
+    ///     }
+    ///     let cycles = filch::Handle::current().task_tree().cycles();
+    ///     assert_eq!(cycles, [vec![task.id()]]);
+    ///     task.cancel();
+    /// });
+    /// ```
     pub fn cycles(&self) -> Vec<Vec<Id>> {
         let mut cycles = Vec::new();
         let mut done = HashSet::new();

@@ -64,13 +64,22 @@
 //! | start a program | [`run`], [`#[filch::main]`](macro@main), [`#[filch::test]`](macro@test) |
 //! | keep a runtime, set it up, end it | [`Runtime`], [`Builder`], [`Runtime::shutdown`] |
 //! | start tasks | [`spawn`](fn@spawn), [`task::Builder`], [`Handle::spawn`] from other threads |
+//! | start tasks that end together | [`task_group`](fn@task_group) |
+//! | start several and collect what they give | [`gather`](fn@gather), [`gather!`](macro@gather), [`try_gather`] |
 //! | start tasks that must stay on one thread | [`spawn_local`](fn@spawn_local) |
 //! | wait for them | [`JoinHandle`], [`JoinHandle::join_timeout`] outside the runtime |
-//! | let time pass | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`] |
+//! | wait for some of them | [`wait`], [`as_completed`], [`wait_for`] |
+//! | end them | [`JoinHandle::cancel`], [`JoinHandle::cancel_within`], [`JoinHandle::abort`], [`CancelScope`] |
+//! | clean up when asked to end | [`cancel`](mod@cancel), [`catch_cancel`], [`shield`] |
+//! | let Ctrl-C end the program | [`run_interruptible`] |
+//! | let time pass | [`sleep`], [`sleep_until`], [`interval`] |
+//! | limit how long something takes | [`timeout`], [`timeout_at`], [`timeout_scope`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
 //! | call what blocks | [`spawn_blocking`], [`blocking::cancel_requested`] inside |
 //! | let others run | [`yield_now`] |
 //! | give a task values of its own | [`task_local!`] |
+//! | see who waits for whom, and where | [`Handle::task_tree`], [`Handle::tasks`], [`task::Task::info`] |
+//! | find what you know from elsewhere | [coming from asyncio](guide::coming_from_asyncio), [coming from tokio](guide::coming_from_tokio) |
 //!
 //! Channels, locks and combinators are not in here: `async-channel`, `async-lock`, `event-listener`,
 //! `futures-lite` and `futures-concurrency` work with any runtime, and with this one.
@@ -96,6 +105,7 @@ mod context;
 mod entry;
 mod error;
 mod group;
+pub mod guide;
 mod inspect;
 pub(crate) mod primitive;
 mod runtime;

@@ -201,6 +201,13 @@ impl Runtime {
     }
 
     /// Starts a task, as [`filch::spawn`](fn@crate::spawn) does inside the runtime.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let mut task = runtime.spawn(async { 1 });
+    /// assert_eq!(task.join_timeout(None).unwrap().unwrap(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -232,6 +239,13 @@ impl Runtime {
     }
 
     /// A handle for other threads.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let (one, two) = (runtime.handle(), runtime.handle());
+    /// assert_eq!(one.tasks().len(), two.tasks().len());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
@@ -260,6 +274,7 @@ impl Runtime {
     /// assert!(report.stuck.is_empty());
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "shutdown_background")]
     #[doc(alias = "shutdown_timeout")]
     pub fn shutdown(mut self, grace: Duration) -> ShutdownReport {
         shutdown::with_grace(&self.handle, &mut self.threads, grace)
@@ -389,6 +404,12 @@ impl Handle {
     }
 
     /// Blocking jobs that wait for a thread, and threads there are for them.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// assert_eq!(runtime.handle().blocking_load(), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn blocking_load(&self) -> (usize, usize) {
         (self.blocking().queue_depth(), self.blocking().threads())
     }

@@ -29,6 +29,15 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 const NAMED: usize = 100;
 
 /// How a runtime ended. See [`Runtime::shutdown`](crate::Runtime::shutdown).
+///
+/// ```
+/// use std::time::Duration;
+/// let runtime = filch::Runtime::new()?;
+/// runtime.block_on(runtime.spawn(async {})).unwrap();
+/// let report = runtime.shutdown(Duration::from_secs(1));
+/// assert_eq!((report.cancelled, report.aborted), (0, 0), "nobody was left");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {

@@ -243,6 +243,24 @@ impl fmt::Debug for Sleep {
 }
 
 /// What an [`Interval`] does when its user came too late for a tick.
+///
+/// ```
+/// use filch::time::{MissedTick, advance, now};
+/// use std::time::Duration;
+/// const S: Duration = Duration::from_secs(1);
+///
+/// let runtime = filch::Runtime::builder().manual_clock(true).build()?;
+/// runtime.block_on(async {
+///     let start = now();
+///     let mut interval = filch::interval(10 * S).missed_tick(MissedTick::Skip);
+///     interval.tick().await;
+///     advance(35 * S);
+///     assert_eq!(interval.tick().await - start, 10 * S, "late");
+///     assert_eq!(interval.tick().await - start, 40 * S, "without those of 20 and 30");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "MissedTickBehavior")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissedTick {
     /// The missed ticks come one after the other without a wait, until it has caught up.
@@ -279,6 +297,16 @@ pub fn interval(period: Duration) -> Interval {
 /// # Panics
 ///
 /// If `period` is zero.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// filch::run(async {
+///     let start = Instant::now() + Duration::from_millis(2);
+///     let mut interval = filch::interval_at(start, Duration::from_secs(60));
+///     assert_eq!(interval.tick().await, start);
+///     assert!(Instant::now() >= start);
+/// });
+/// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(
@@ -300,6 +328,7 @@ pub struct Interval {
 
 impl Interval {
     /// What to do about missed ticks. Default: [`MissedTick::Burst`].
+    #[doc(alias = "set_missed_tick_behavior")]
     #[must_use]
     pub fn missed_tick(mut self, missed: MissedTick) -> Interval {
         self.missed = missed;

@@ -134,6 +134,23 @@ pub fn timeout_scope<Fut: Future>(
 }
 
 /// When a [`timeout_scope`] is up. Clones stand for the same scope, and can be used from anywhere.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// filch::run(async {
+///     let mut kept = None;
+///     let result = filch::timeout_scope(None, async |deadline| {
+///         assert_eq!((deadline.when(), deadline.expired()), (None, false));
+///         kept = Some(deadline.clone());
+///         deadline.reschedule(Instant::now()); // ends this where it waits next
+///         std::future::pending::<()>().await
+///     });
+///     assert!(result.await.is_err());
+///     let deadline = kept.unwrap();
+///     assert!(deadline.expired());
+///     assert!(!deadline.extend(Duration::from_secs(1)), "it is over");
+/// });
+/// ```
 #[doc(alias = "Timeout")]
 #[derive(Debug, Clone)]
 pub struct Deadline {

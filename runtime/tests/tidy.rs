@@ -17,7 +17,7 @@ const UNSAFE: [&str; 7] = [
 
 /// From the top down: a file may use its own layer and those below.
 const LAYERS: [&[&str]; 6] = [
-    &["lib", "__private", "entry"],
+    &["lib", "guide", "__private", "entry"],
     &["group", "timeouts", "time", "cancel", "combine", "inspect"],
     &["runtime", "builder", "shutdown", "context", "spawn", "spawn_local", "blocking"],
     &["scheduler"],

@@ -31,9 +31,9 @@ use crate::task::tree::Kind;
 ///
 /// ```
 /// use std::time::Duration;
-/// filch::run(async {
+/// let got = filch::run(async {
 ///     let download = filch::spawn(async {
-///         let endless = std::future::pending::<()>();
+///         let endless = filch::sleep(Duration::MAX);
 ///         match filch::catch_cancel(endless).await {
 ///             Ok(()) => "complete",
 ///             Err(cancelled) => {
@@ -43,13 +43,13 @@ use crate::task::tree::Kind;
 ///             }
 ///         }
 ///     });
-///     filch::yield_now().await;
-///     while !download.task().cancel() || !download.is_finished() {
-///         filch::yield_now().await;
-/// #       break;
+///     while download.task().waits_at().is_none() {
+///         filch::yield_now().await; // until it has begun
 ///     }
-///     # drop(download);
+///     download.cancel();
+///     download.await
 /// });
+/// assert_eq!(got.unwrap(), "partial");
 /// ```
 #[doc(alias = "CancelledError")]
 #[track_caller]

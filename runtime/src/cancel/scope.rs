@@ -54,6 +54,16 @@ impl CancelScope {
     }
 
     /// Cancels everything that runs in it. Catches inside hear of it first.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let scope = filch::CancelScope::new();
+    ///     scope.cancel();
+    ///     assert!(scope.is_cancelled());
+    ///     let late = scope.run(async { unreachable!("it is never polled") }).await;
+    ///     assert!(late.is_err());
+    /// });
+    /// ```
     #[track_caller]
     pub fn cancel(&self) {
         self.request(Request::here());
@@ -85,6 +95,21 @@ impl CancelScope {
     /// # Cancel safety
     ///
     /// Dropping it drops the future.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// filch::run(async {
+    ///     let scope = filch::CancelScope::new();
+    ///     assert_eq!(scope.run(async { 1 }).await.unwrap(), 1);
+    ///     let timer = scope.clone();
+    ///     filch::spawn(async move {
+    ///         filch::sleep(Duration::from_millis(1)).await;
+    ///         timer.cancel();
+    ///     });
+    ///     assert!(scope.run(std::future::pending::<()>()).await.is_err());
+    /// });
+    /// ```
+    #[doc(alias = "run_until_cancelled")]
     #[track_caller]
     pub fn run<F: IntoFuture>(&self, future: F) -> InScope<F::IntoFuture> {
         InScope {

@@ -112,6 +112,19 @@ impl Cancelled {
     /// # Panics
     ///
     /// In another task than the one that was cancelled, where it would wait for ever.
+    ///
+    /// ```
+    /// let task = filch::run(async {
+    ///     let task = filch::spawn(async {
+    ///         filch::task::current().unwrap().cancel();
+    ///         let cancelled = filch::catch_cancel(std::future::pending::<()>()).await.unwrap_err();
+    ///         // … whatever is to be done first …
+    ///         cancelled.resume().await
+    ///     });
+    ///     task.await
+    /// });
+    /// assert!(task.unwrap_err().is_cancelled());
+    /// ```
     pub async fn resume(self) -> ! {
         let request = self.request();
         let (mut token, mut passed) = (Some(self), None);

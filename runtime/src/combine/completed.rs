@@ -34,6 +34,8 @@ use crate::task::{Id, JoinHandle};
 ///     assert_eq!(results.into_pending().len(), 1);
 /// });
 /// ```
+#[doc(alias = "select!")]
+#[doc(alias = "JoinSet")]
 #[doc(alias = "FuturesUnordered")]
 #[track_caller]
 pub fn as_completed<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> AsCompleted<T> {
@@ -53,6 +55,18 @@ impl<T> AsCompleted<T> {
     /// # Cancel safety
     ///
     /// No result is lost: it is either returned or still to come.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let tasks = [1, 2, 3].map(|n| filch::spawn(async move { n }));
+    ///     let (mut results, mut sum) = (filch::as_completed(tasks), 0);
+    ///     while let Some((_, result)) = results.next().await {
+    ///         sum += result.unwrap();
+    ///     }
+    ///     assert_eq!(sum, 6);
+    /// });
+    /// ```
+    #[doc(alias = "join_next")]
     pub async fn next(&mut self) -> Option<(Id, Result<T, JoinError>)> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

@@ -60,6 +60,7 @@ where
 ///     assert_eq!(error.to_string(), "invalid digit found in string");
 /// });
 /// ```
+#[doc(alias = "try_join")]
 #[doc(alias = "try_join_all")]
 #[track_caller]
 pub fn try_gather<I, T, E>(futures: I) -> TryGather<I::Item, T>
@@ -237,6 +238,17 @@ where
 }
 
 /// Why a task gave no value: by its own `Err`, or because it did not get that far.
+///
+/// ```
+/// use filch::TaskError;
+/// filch::run(async {
+///     let parse = |text: &'static str| async move { text.parse::<u8>() };
+///     match filch::try_gather([parse("7"), parse("seven")]).await {
+///         Err(TaskError::Failed(error)) => assert!(error.to_string().contains("invalid digit")),
+///         other => unreachable!("{other:?}"),
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 pub enum TaskError<E> {
     /// The task returned this error.

@@ -49,6 +49,7 @@ impl<T> JoinHandle<T> {
     ///     assert_eq!(order.try_recv().ok(), Some("child's cleanup"));
     /// });
     /// ```
+    #[doc(alias = "AbortOnDropHandle")]
     #[track_caller]
     pub fn linked(self) -> Linked<T> {
         Linked { handle: self, outer: Place::new(Kind::Waiter), stage: Stage::Waiting }

@@ -81,6 +81,7 @@ impl<T> Copy for Until<T> {}
 ///     tasks[0].abort();
 /// });
 /// ```
+#[doc(alias = "select!")]
 #[doc(alias = "asyncio.wait")]
 #[doc(alias = "FIRST_COMPLETED")]
 #[doc(alias = "ALL_COMPLETED")]

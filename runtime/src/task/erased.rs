@@ -24,6 +24,7 @@ use crate::primitive::Mutex;
 ///     assert!(task.is_finished() && !task.cancel());
 /// });
 /// ```
+#[doc(alias = "AbortHandle")]
 #[derive(Clone)]
 pub struct Task(TaskRef);
 
@@ -93,6 +94,15 @@ impl Task {
     }
 
     /// All that is known of it.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let named = filch::task::Builder::new().name("fetch").spawn(std::future::pending::<()>());
+    ///     let info = named.task().info();
+    ///     assert_eq!((info.id, info.name.as_deref()), (named.id(), Some("fetch")));
+    ///     assert_eq!(info.parent, None, "it is in no group");
+    /// });
+    /// ```
     pub fn info(&self) -> TaskInfo {
         TaskInfo::of(self.0.header())
     }
@@ -127,6 +137,14 @@ impl Task {
 
     /// Ends the task hard: everything in it is dropped at its next suspension, whatever catches and
     /// shields there are. `false` if it has ended already.
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let shielded = filch::spawn(filch::shield(std::future::pending::<()>()));
+    ///     shielded.task().abort();
+    ///     assert!(shielded.await.unwrap_err().is_cancelled());
+    /// });
+    /// ```
     #[track_caller]
     pub fn abort(&self) -> bool {
         extra::on_request(&self.0, Request::here(), Force::Abort)
@@ -154,6 +172,15 @@ impl Task {
     /// Takes one request to end back and answers how many are left. With the last one, what has not
     /// been delivered is withdrawn, and the task goes on. (A [token](crate::Cancelled) does
     /// the same for the request it stands for.)
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let task = filch::task::current().unwrap();
+    ///     task.cancel();
+    ///     assert_eq!(task.uncancel(), 0);
+    ///     filch::yield_now().await; // and is still there
+    /// });
+    /// ```
     pub fn uncancel(&self) -> usize {
         let extra = self.0.header().extra();
         let tree = extra.and_then(Extra::tree_if_any);

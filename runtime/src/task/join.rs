@@ -29,6 +29,7 @@ use super::{Id, JoinError, Task, TaskRef};
 /// });
 /// assert_eq!(answer.unwrap(), 42);
 /// ```
+#[doc(alias = "shield")]
 #[doc(alias = "Task")]
 #[doc(alias = "Future")]
 pub struct JoinHandle<T> {

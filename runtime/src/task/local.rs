@@ -65,6 +65,7 @@ use super::pool::Boxed;
 ///     assert_eq!(job.await.unwrap().as_deref(), Some("GET /"));
 /// });
 /// ```
+#[doc(alias = "thread_local")]
 #[doc(alias = "contextvars")]
 #[doc(alias = "ContextVar")]
 #[doc(alias = "copy_context")]
