@@ -27,8 +27,9 @@ use crate::error::JoinError;
 use crate::primitive::Mutex;
 use crate::spawn;
 use crate::task::cell;
+use crate::task::cell::Waits;
 use crate::task::extra::Request;
-use crate::task::polling::{self, Waits};
+use crate::task::polling;
 use crate::task::tree::Kind;
 use crate::task::{self, JoinHandle, Task, TaskRef, WakerSlot};
 
@@ -489,7 +490,7 @@ where
         }
         drop(outside);
         if !this.shared.all_ended(cx.waker()) {
-            polling::waits_rather(Waits::At(this.outer.site()));
+            polling::waits_rather(Waits::at(this.outer.site()));
             return Poll::Pending;
         }
         let (failures, panic) = this.shared.harvest();

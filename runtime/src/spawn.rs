@@ -94,15 +94,10 @@ pub(crate) enum Start {
 /// worker, see [`OnWorkers::track`](crate::task::Schedule::track)), and woken into a queue. A
 /// shutdown that begins in the middle of that poll finds it in its list, or has closed the list: then it is
 /// dropped before this returns.
+#[inline]
 pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start) {
-    // From a task of a runtime that drains, a cleanup perhaps, it is taken; from elsewhere not.
-    let late = scheduler.is_draining();
-    if scheduler.is_closing() || (late && cell::current().is_none()) {
-        return drop(task);
-    }
-    if late {
-        task.mark_late();
-    }
+    let task = if scheduler.is_open() { Some(task) } else { late(scheduler, task) };
+    let Some(task) = task else { return };
     let task = match start {
         Start::Queued => task,
         Start::Eager => match task.run() {
@@ -111,6 +106,17 @@ pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start)
         },
     };
     scheduler::schedule(scheduler, task, Cause::Spawn);
+}
+
+/// From a task of a runtime that drains, a cleanup perhaps, it is taken; from elsewhere not.
+#[cold]
+fn late(scheduler: &'static Scheduler, task: Runnable) -> Option<Runnable> {
+    if scheduler.is_closing() || cell::with_current(|_| ()).is_none() {
+        drop(task);
+        return None;
+    }
+    task.mark_late();
+    Some(task)
 }
 
 /// How a task is to be started: for instance under a name.

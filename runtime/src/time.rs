@@ -42,7 +42,8 @@ use std::time::{Duration, Instant};
 use filch_timer::Entry;
 
 use crate::context;
-use crate::task::polling::{self, Waits};
+use crate::task::cell::Waits;
+use crate::task::polling;
 
 pub use crate::timeouts::{Deadline, Timeout, timeout, timeout_at, timeout_scope};
 
@@ -212,7 +213,7 @@ impl Sleep {
 
     fn note(&self, polled: Poll<()>) -> Poll<()> {
         if polled.is_pending() {
-            polling::waits(Waits::At(self.site));
+            polling::waits(Waits::at(self.site));
         }
         polled
     }

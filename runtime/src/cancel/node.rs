@@ -107,6 +107,11 @@ impl Place {
         self.linked.as_ref().is_some_and(|linked| cell::is_current(&linked.task))
     }
 
+    /// Has it a place in some task's tree, perhaps not in that of the task that polls it now?
+    pub(crate) fn was_linked(&self) -> bool {
+        self.linked.is_some()
+    }
+
     /// Was it polled by another task before, which has a request to it? Then nobody inside can be
     /// asked any more.
     pub(crate) fn is_asked_away(&self) -> bool {

@@ -8,8 +8,9 @@ use std::task::{Poll, Waker};
 
 use super::node::{Linked, task_here};
 use crate::task::cell;
+use crate::task::cell::Waits;
 use crate::task::extra::Request;
-use crate::task::polling::{self, Waits};
+use crate::task::polling;
 
 /// Somebody wants this code to end: a token for that request.
 ///
@@ -133,7 +134,7 @@ impl Cancelled {
                 let mut token = || token.take().expect("it is spent once");
                 let passed = passed.get_or_insert_with(|| token().pass_on(cx.waker()));
                 passed.insist(&request, cx.waker());
-                polling::waits(Waits::At(request.place));
+                polling::waits(Waits::at(request.place));
                 Poll::<()>::Pending
             })
             .await;

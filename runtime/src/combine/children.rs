@@ -12,8 +12,9 @@ use crate::error::JoinError;
 use crate::primitive::Mutex;
 use crate::spawn::{self, Start};
 use crate::task::cell;
+use crate::task::cell::Waits;
 use crate::task::extra::{self, Extra, Request, Watch, WatchId, Watched};
-use crate::task::polling::{self, Waits};
+use crate::task::polling;
 use crate::task::pool::Boxed;
 use crate::task::tree::Kind;
 use crate::task::{Ending, JoinHandle, TaskRef, WakerSlot};
@@ -200,7 +201,7 @@ impl<T> Children<T> {
             }
             Poll::Ready(None) => self.end(cx),
             Poll::Pending => {
-                polling::waits_rather(Waits::At(self.outer.site()));
+                polling::waits_rather(Waits::at(self.outer.site()));
                 Poll::Pending
             }
         }

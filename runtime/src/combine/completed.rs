@@ -10,7 +10,8 @@ use futures_core::Stream;
 
 use super::children::Watching;
 use crate::error::JoinError;
-use crate::task::polling::{self, Waits};
+use crate::task::cell::Waits;
+use crate::task::polling;
 use crate::task::{Id, JoinHandle};
 
 /// Gives the results of tasks in the order in which they end, each with the [id](Id) of its task.
@@ -90,7 +91,7 @@ impl<T> Stream for AsCompleted<T> {
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                polling::waits(Waits::At(self.site));
+                polling::waits(Waits::at(self.site));
                 Poll::Pending
             }
         }

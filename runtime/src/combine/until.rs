@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::children::Ends;
 use crate::error::JoinError;
+use crate::task::cell::Waits;
 use crate::task::extra::{self, Watch, WatchId, Watched};
-use crate::task::polling::{self, Waits};
+use crate::task::polling;
 use crate::task::{JoinHandle, TaskRef};
 use crate::time::Sleep;
 
@@ -170,7 +171,7 @@ impl<T> Future for Wait<'_, T> {
             this.ended(number);
         }
         if !this.met && this.left > 0 {
-            polling::waits(Waits::At(this.site));
+            polling::waits(Waits::at(this.site));
             let Some(deadline) = &mut this.deadline else { return Poll::Pending };
             if deadline.poll_deadline(cx).is_pending() {
                 return Poll::Pending;

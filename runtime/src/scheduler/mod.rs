@@ -184,6 +184,11 @@ impl Scheduler {
         (self.turn.fetch_add(1, Ordering::Relaxed) % self.workers()) as u16
     }
 
+    /// Nobody has asked it to end.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == OPEN
+    }
+
     /// Nothing is polled any more, everything dropped.
     pub(crate) fn is_closing(&self) -> bool {
         self.phase.load(Ordering::Relaxed) == CLOSING

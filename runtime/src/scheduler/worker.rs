@@ -221,15 +221,7 @@ impl Worker {
         let polling = &self.entry.polling;
         polling.set(task.header());
         self.open.set(true);
-        let ran = if self.scheduler.is_closing() {
-            task.abandon()
-        } else {
-            if self.scheduler.is_draining() && task.is_unstarted() {
-                // Asked before its first poll, so it is dropped unpolled.
-                task.shut();
-            }
-            task.run()
-        };
+        let ran = if self.scheduler.is_open() { task.run() } else { self.end(task) };
         self.open.set(false);
         match ran {
             Ran::Parked => {}
@@ -239,6 +231,19 @@ impl Worker {
         if let Some(since) = self.batch_since.get() {
             self.share_batch(since);
         }
+    }
+
+    /// The runtime is ending.
+    #[cold]
+    fn end(&self, task: Runnable) -> Ran {
+        if self.scheduler.is_closing() {
+            return task.abandon();
+        }
+        if task.is_unstarted() {
+            // Asked before its first poll, so it is dropped unpolled.
+            task.shut();
+        }
+        task.run()
     }
 
     // ── own work ──────────────────────────────────────────────────────────────────────────────

@@ -47,7 +47,7 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 use super::extra::Extra;
-use super::polling::{self, Polling, Waits};
+use super::polling::{self, Polling};
 use super::pool::Boxed;
 use super::state::{State, Wake};
 use super::{Id, JoinError, Label, pool, waker};
@@ -786,4 +786,4 @@ pub(crate) use run::Rooted;
 
 mod links;
 use links::Link;
-pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Stack};
+pub(crate) use links::{AtomicRunnable, AtomicSite, Chain, Stack, Waits};

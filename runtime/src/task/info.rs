@@ -4,9 +4,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::cell::Header;
+use super::cell::{Header, Waits};
 use super::extra::Extra;
-use super::polling::Waits;
 use super::{Id, Label};
 
 /// A task as others see it: who it is and where it comes from.
@@ -32,13 +31,9 @@ pub struct TaskInfo {
 impl TaskInfo {
     pub(crate) fn of(task: &Header) -> TaskInfo {
         let Label { id, name, site } = task.label();
-        let (waits_at, waits_for) = match task.waits() {
-            // (What it waited for last is not erased when it goes on.)
-            _ if !task.state().is_idle() => (None, None),
-            Waits::Unknown => (None, None),
-            Waits::At(site) => (Some(site), None),
-            Waits::For(id) => (None, Some(id)),
-        };
+        // (What it waited for last is not erased when it goes on.)
+        let waits = if task.state().is_idle() { task.waits() } else { Waits::UNKNOWN };
+        let (waits_at, waits_for) = (waits.site(), waits.task());
         let extra = task.extra();
         let parent = extra.and_then(Extra::parent);
         let held_by = extra.and_then(Extra::tree_if_any).and_then(|tree| tree.held_by());

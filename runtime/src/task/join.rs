@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::cell::Join;
-use super::polling::{self, Waits};
+use super::cell::Waits;
+use super::polling;
 use super::{Id, JoinError, Task, TaskRef};
 
 /// The result of a spawned task, to be awaited.
@@ -245,7 +246,7 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.join.poll(cx);
         if polled.is_pending() {
-            polling::waits(Waits::For(self.id()));
+            polling::waits(Waits::for_end_of(self.id()));
         }
         polled
     }

@@ -349,7 +349,16 @@ fn locals_of_current<R>(f: impl FnOnce(&Locals) -> R) -> Option<R> {
 }
 
 /// What a task that is spawned here starts with: also the locals of the one that spawns it.
+#[inline]
 pub(crate) fn inherited(extra: Option<Boxed<Extra>>) -> Option<Boxed<Extra>> {
+    match cell::with_current(|task| task.extra().is_some()) {
+        Some(true) => inherited_by(extra),
+        _ => extra,
+    }
+}
+
+/// The current task has an `Extra`, and there may be locals in it.
+fn inherited_by(extra: Option<Boxed<Extra>>) -> Option<Boxed<Extra>> {
     let map = locals_of_current(|locals| locals.table()?.map.clone()).flatten();
     let Some(map) = map else { return extra };
     let extra = extra.unwrap_or_default();

@@ -8,52 +8,46 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::ptr::NonNull;
 
-use super::Id;
-use super::cell::Header;
+use super::cell::{Header, Waits};
 use super::tree::NodeId;
 use crate::primitive::tls;
 use crate::primitive::unmodelled::{AtomicU64, Ordering};
 
 tls! { static CURRENT: Current = Current::NOTHING }
 
-/// Each in a cell of its own: a poll touches one or two of them.
+/// Three words, each in a cell of its own: a poll touches one or two of them.
 struct Current {
     task: Cell<Option<NonNull<Header>>>,
-    woken: Cell<bool>,
-    node: Cell<NodeId>,
+    notes: Cell<Notes>,
     waits: Cell<Waits>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Notes {
+    node: NodeId,
+    woken: bool,
+}
+
+impl Notes {
+    const NOTHING: Notes = Notes { node: NodeId::ROOT, woken: false };
 }
 
 impl Current {
     #[allow(clippy::declare_interior_mutable_const, reason = "the start value of a thread-local")]
     const NOTHING: Current = Current {
         task: Cell::new(None),
-        woken: Cell::new(false),
-        node: Cell::new(NodeId::ROOT),
-        waits: Cell::new(Waits::Unknown),
+        notes: Cell::new(Notes::NOTHING),
+        waits: Cell::new(Waits::UNKNOWN),
     };
-}
-
-/// What a suspended task waits for, as far as the runtime's own futures told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waits {
-    /// Something foreign: a channel, a lock.
-    Unknown,
-    /// A future of the runtime that was made here.
-    At(&'static Location<'static>),
-    /// The end of another task.
-    For(Id),
 }
 
 /// The guard of a frame. It borrows the task it stands for, and stays on its thread.
 #[derive(Debug)]
 pub(crate) struct Polling<'a> {
     task: Option<NonNull<Header>>,
-    woken: bool,
-    node: NodeId,
+    notes: Notes,
     waits: Waits,
     header: PhantomData<&'a Header>,
 }
@@ -68,23 +62,28 @@ pub(crate) struct Left {
 impl<'a> Polling<'a> {
     /// `header` is where `task` points to: while the guard lives, the task can be found by
     /// [`current`](super::cell::current).
+    #[inline]
     pub(crate) fn enter(_header: &'a Header, task: NonNull<Header>) -> Polling<'a> {
         Polling::cover(Some(task))
     }
 
+    #[inline]
     fn cover(task: Option<NonNull<Header>>) -> Polling<'a> {
         CURRENT.with(|current| Polling {
             task: current.task.replace(task),
-            woken: current.woken.replace(false),
-            node: current.node.replace(NodeId::ROOT),
-            waits: current.waits.replace(Waits::Unknown),
+            notes: current.notes.replace(Notes::NOTHING),
+            waits: current.waits.replace(Waits::UNKNOWN),
             header: PhantomData,
         })
     }
 
     /// Ends the poll.
+    #[inline]
     pub(crate) fn leave(self) -> Left {
-        CURRENT.with(|current| Left { woken: current.woken.get(), waits: current.waits.get() })
+        CURRENT.with(|current| {
+            let woken = current.notes.get().woken;
+            Left { woken, waits: current.waits.get() }
+        })
     }
 
     /// A wake-up of `task` on this thread. `true` if it is the one being polled here: then
@@ -93,7 +92,7 @@ impl<'a> Polling<'a> {
         CURRENT.with(|current| {
             let own = current.task.get() == Some(task);
             if own {
-                current.woken.set(true);
+                current.notes.set(Notes { woken: true, ..current.notes.get() });
             }
             own
         })
@@ -101,11 +100,11 @@ impl<'a> Polling<'a> {
 }
 
 impl Drop for Polling<'_> {
+    #[inline]
     fn drop(&mut self) {
         CURRENT.with(|current| {
             current.task.set(self.task);
-            current.woken.set(self.woken);
-            current.node.set(self.node);
+            current.notes.set(self.notes);
             current.waits.set(self.waits);
         });
     }
@@ -125,12 +124,16 @@ pub(super) fn current_task() -> Option<NonNull<Header>> {
 
 /// The node that is being polled.
 pub(crate) fn node() -> NodeId {
-    CURRENT.with(|current| current.node.get())
+    CURRENT.with(|current| current.notes.get().node)
 }
 
 /// Until the guard is dropped, this node is being polled.
 pub(crate) fn enter_node(node: NodeId) -> InNode {
-    InNode(CURRENT.with(|current| current.node.replace(node)))
+    CURRENT.with(|current| {
+        let notes = current.notes.get();
+        current.notes.set(Notes { node, ..notes });
+        InNode(notes.node)
+    })
 }
 
 /// See [`enter_node`].
@@ -139,7 +142,9 @@ pub(crate) struct InNode(NodeId);
 
 impl Drop for InNode {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.node.set(self.0));
+        CURRENT.with(|current| {
+            current.notes.set(Notes { node: self.0, ..current.notes.get() });
+        });
     }
 }
 
@@ -147,7 +152,7 @@ impl Drop for InNode {
 /// an inner future says more than what it is wrapped in.
 pub(crate) fn waits(waits: Waits) {
     CURRENT.with(|current| {
-        if current.waits.get() == Waits::Unknown {
+        if current.waits.get().is_unknown() {
             current.waits.set(waits);
         }
     });

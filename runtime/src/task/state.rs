@@ -96,9 +96,11 @@ pub(crate) enum Complete {
     DropOutput,
     /// Published, and the task's own reference is given up. `last`: nobody is left, free it.
     Done { last: bool },
-    /// Published. Take the joiner's waker and wake it, tell the watchers, and only then
+    /// Published. Take the joiner's waker, wake it, and only then [`State::drop_ref`].
+    WakeJoiner,
+    /// Published. Wake the joiner, if there is one, tell the watchers, and only then
     /// [`State::drop_ref`].
-    Tell { joiner: bool, watchers: bool },
+    Tell { joiner: bool },
 }
 
 /// What a handle finds when it wants to leave or take back a waker.
@@ -290,9 +292,8 @@ impl State {
             if now & HANDLE == 0 && has_output {
                 return Complete::DropOutput;
             }
-            let (joiner, watchers) = (now & JOINER != 0, now & WATCHED != 0);
             let mut next = (now | COMPLETE) & !(ACTIVE | NOTIFIED | COMPLETING);
-            if !joiner && !watchers {
+            if now & (JOINER | WATCHED) == 0 {
                 // Nothing of the task may be touched after this exchange: the handle may free it.
                 next -= REF_ONE;
             }
@@ -302,7 +303,10 @@ impl State {
             // visible here.
             // [complete]
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if joiner || watchers => return Complete::Tell { joiner, watchers },
+                Ok(_) if now & WATCHED != 0 => {
+                    return Complete::Tell { joiner: now & JOINER != 0 };
+                }
+                Ok(_) if now & JOINER != 0 => return Complete::WakeJoiner,
                 Ok(_) => return Complete::Done { last: next < REF_ONE },
                 Err(found) => now = found,
             }

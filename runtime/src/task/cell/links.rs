@@ -17,7 +17,6 @@ use std::ptr::{self, NonNull};
 use super::{Header, Runnable};
 use crate::primitive::{AtomicPtr, Ordering, UnsafeCell, unmodelled};
 use crate::task::Id;
-use crate::task::polling::Waits;
 
 fn set_link(task: NonNull<Header>, next: Option<NonNull<Header>>) {
     // SAFETY: rule 4: every caller holds the `Runnable` of `task`.
@@ -29,6 +28,58 @@ fn link(task: NonNull<Header>) -> Option<NonNull<Header>> {
     unsafe { task.as_ref() }.link.next()
 }
 
+/// What a suspended task waits for, as far as the runtime's own futures told: something foreign, a
+/// future that was made somewhere, or the end of a task. In one word, because every poll carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waits(*mut Header);
+
+/// The word is a `&'static Location`.
+const SITE: usize = 0b01;
+/// The word is a task's id, shifted.
+const TASK: usize = 0b10;
+/// With neither bit set it is a neighbour in a queue, or null.
+const KIND: usize = 0b11;
+
+const _: () = assert!(align_of::<Header>() > KIND && align_of::<Location<'_>>() > KIND);
+
+impl Waits {
+    /// For something foreign: a channel, a lock.
+    pub(crate) const UNKNOWN: Waits = Waits(ptr::null_mut());
+
+    /// For a future of the runtime that was made here.
+    pub(crate) fn at(site: &'static Location<'static>) -> Waits {
+        Waits(ptr::from_ref(site).cast_mut().cast::<Header>().map_addr(|site| site | SITE))
+    }
+
+    /// For the end of another task. (Where a word has 32 bits, ids above 2^30 are not told.)
+    pub(crate) fn for_end_of(id: Id) -> Waits {
+        match usize::try_from(id.as_u64() << 2) {
+            Ok(id) => Waits(ptr::without_provenance_mut(id | TASK)),
+            Err(_) => Waits::UNKNOWN,
+        }
+    }
+
+    pub(crate) fn is_unknown(self) -> bool {
+        self.0.is_null()
+    }
+
+    pub(crate) fn site(self) -> Option<&'static Location<'static>> {
+        if self.0.addr() & KIND != SITE {
+            return None;
+        }
+        let site = self.0.map_addr(|site| site & !KIND).cast::<Location<'static>>();
+        // SAFETY: a word of this kind was made from a `&'static` in `at`, and is copied as a whole.
+        Some(unsafe { &*site })
+    }
+
+    pub(crate) fn task(self) -> Option<Id> {
+        if self.0.addr() & KIND != TASK {
+            return None;
+        }
+        Id::from_u64((self.0.addr() >> 2) as u64)
+    }
+}
+
 /// One word with two lives. While a task stands in a queue: the next task. While it is idle: what
 /// it waits for, which any thread may want to know at any time. So the word is atomic, and its
 /// lowest bits say what it is; a look at it that comes at the wrong moment finds nothing.
@@ -37,14 +88,6 @@ pub(super) struct Link {
     /// A witness without bytes: the queue's accesses must be ordered by the queue (rule 4).
     queue: UnsafeCell<()>,
 }
-
-/// The word is a `&'static Location`. (With neither bit set it is a neighbour in a queue, or null.)
-const SITE: usize = 0b01;
-/// The word is a task's id, shifted.
-const TASK: usize = 0b10;
-const KIND: usize = 0b11;
-
-const _: () = assert!(align_of::<Header>() > KIND && align_of::<Location<'_>>() > KIND);
 
 impl Link {
     pub(super) fn new() -> Link {
@@ -63,32 +106,12 @@ impl Link {
 
     /// The owner of an active task that is in no queue says why it is about to park.
     pub(super) fn set_waits(&self, waits: Waits) {
-        let word = match waits {
-            Waits::Unknown => ptr::null_mut(),
-            Waits::At(site) => {
-                ptr::from_ref(site).cast_mut().cast::<Header>().map_addr(|site| site | SITE)
-            }
-            // (Where a word has 32 bits, ids above 2^30 are not told.)
-            Waits::For(id) => match usize::try_from(id.as_u64() << 2) {
-                Ok(id) => ptr::without_provenance_mut(id | TASK),
-                Err(_) => ptr::null_mut(),
-            },
-        };
-        self.word.store(word, Ordering::Relaxed);
+        self.word.store(waits.0, Ordering::Relaxed);
     }
 
     pub(super) fn waits(&self) -> Waits {
         let word = self.word.load(Ordering::Relaxed);
-        match word.addr() & KIND {
-            SITE => {
-                let site = word.map_addr(|site| site & !KIND).cast::<Location<'static>>();
-                // SAFETY: a word of this kind was made from a `&'static` in `set_waits`, and a
-                // word is read as a whole.
-                Waits::At(unsafe { &*site })
-            }
-            TASK => Id::from_u64((word.addr() >> 2) as u64).map_or(Waits::Unknown, Waits::For),
-            _ => Waits::Unknown,
-        }
+        if word.addr() & KIND == 0 { Waits::UNKNOWN } else { Waits(word) }
     }
 
     /// The cell is about to be freed.

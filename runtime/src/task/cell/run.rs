@@ -126,6 +126,7 @@ enum Settled {
 ///
 /// # Safety
 /// The caller owns `ACTIVE`.
+#[cold]
 unsafe fn ask(task: NonNull<Header>, when: When) -> (Verdict, bool) {
     // SAFETY: rule 1.
     let header = unsafe { task.as_ref() };
@@ -139,6 +140,7 @@ unsafe fn ask(task: NonNull<Header>, when: When) -> (Verdict, bool) {
 ///
 /// # Safety
 /// The caller owns `ACTIVE`; if the answer is `Parked`, no longer.
+#[inline]
 unsafe fn settle(task: NonNull<Header>, left: &Left) -> Settled {
     // SAFETY: rule 1; not used after it has parked.
     let header = unsafe { task.as_ref() };
@@ -146,20 +148,34 @@ unsafe fn settle(task: NonNull<Header>, left: &Left) -> Settled {
         return Settled::Again;
     }
     header.link.set_waits(left.waits);
+    match header.state.park() {
+        Park::Parked => Settled::Parked,
+        Park::Notified => Settled::Again,
+        // SAFETY: as this function's.
+        Park::Cancelled { notified } => unsafe { settle_asked(task, left.woken || notified) },
+    }
+}
+
+/// A request was found instead of a parking place.
+///
+/// # Safety
+/// As [`settle`].
+#[cold]
+unsafe fn settle_asked(task: NonNull<Header>, mut woken: bool) -> Settled {
+    // SAFETY: rule 1; not used after it has parked.
+    let header = unsafe { task.as_ref() };
     loop {
+        // SAFETY: as this function's.
+        match unsafe { ask(task, When::AfterPoll { quiet: !woken }) } {
+            (Verdict::Drop, _) => return Settled::Drop,
+            (Verdict::GoOn, by_that) if by_that || woken => return Settled::Again,
+            // Nothing came of it: back to parking.
+            (Verdict::GoOn, _) => {}
+        }
         match header.state.park() {
             Park::Parked => return Settled::Parked,
             Park::Notified => return Settled::Again,
-            Park::Cancelled { notified } => {
-                let quiet = !left.woken && !notified;
-                // SAFETY: as this function's.
-                match unsafe { ask(task, When::AfterPoll { quiet }) } {
-                    (Verdict::Drop, _) => return Settled::Drop,
-                    (Verdict::GoOn, woken) if woken || !quiet => return Settled::Again,
-                    // Nothing came of it: back to parking.
-                    (Verdict::GoOn, _) => {}
-                }
-            }
+            Park::Cancelled { notified } => woken = notified,
         }
     }
 }
@@ -186,6 +202,10 @@ unsafe fn run(task: NonNull<Header>) -> Ran {
         let polled = (header.vtable.poll)(task);
         let left = frame.leave();
         match polled {
+            Polled::Finished if header.extra().is_none() => {
+                // Nothing can overrule it or hold it back.
+                return complete(task, Ending::Finished, true);
+            }
             Polled::Finished => {
                 let ending = match extra::overruled(header) {
                     None => Ending::Finished,
@@ -306,8 +326,8 @@ unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ra
 ///
 /// # Safety
 /// As [`publish`].
-unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
-    // SAFETY: rule 1, until `complete` says `Done`.
+unsafe fn publish_now(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ran {
+    // SAFETY: rule 1: the task is incomplete, and ours.
     let header = unsafe { task.as_ref() };
     if let Some(locals) = header.extra().and_then(|extra| extra.locals().end()) {
         // User-written drops: in the task still, and while its runtime waits for it.
@@ -315,6 +335,17 @@ unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: boo
         contained(|| drop(locals));
         frame.leave();
     }
+    // SAFETY: as this function's.
+    unsafe { complete(task, ending, has_output) }
+}
+
+/// The last step: out of the list, and complete.
+///
+/// # Safety
+/// As [`publish`].
+unsafe fn complete(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
+    // SAFETY: rule 1, until `complete` says `Done`.
+    let header = unsafe { task.as_ref() };
     // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
     unsafe {
         let place = header.standing.with(|s| Place { slot: (*s).slot, list: (*s).list });
@@ -336,22 +367,34 @@ unsafe fn publish_now(task: NonNull<Header>, ending: Ending, mut has_output: boo
                     }
                     return Ran::Ended(ending);
                 }
-                Complete::Tell { joiner, watchers } => {
-                    let own = Some(TaskRef(task));
+                Complete::WakeJoiner => {
+                    let own = TaskRef(task);
                     #[cfg(filch_loom)] // A twin drops it too early.
-                    let own = own.filter(|_| !seeded("drop-before-wake"));
-                    if joiner {
-                        let head = task.cast::<Head>().as_ref();
-                        let joiner = head.joiner.with_mut(|joiner| (*joiner).take());
-                        contained(|| joiner.into_iter().for_each(Waker::wake));
-                    }
-                    if watchers {
-                        own.iter().for_each(|task| extra::tell(task, ending));
-                    }
+                    let own = Some(own).filter(|_| !seeded("drop-before-wake"));
+                    wake_joiner(task);
                     drop(own);
+                    return Ran::Ended(ending);
+                }
+                Complete::Tell { joiner } => {
+                    let own = TaskRef(task);
+                    if joiner {
+                        wake_joiner(task);
+                    }
+                    extra::tell(&own, ending);
                     return Ran::Ended(ending);
                 }
             }
         }
     }
+}
+
+/// # Safety
+/// The task is complete, and its joiner's waker the caller's (rule 3).
+unsafe fn wake_joiner(task: NonNull<Header>) {
+    // SAFETY: rule 7 for the cast; rule 3, as promised by the caller.
+    let joiner = unsafe {
+        let head = task.cast::<Head>().as_ref();
+        head.joiner.with_mut(|joiner| (*joiner).take())
+    };
+    contained(|| joiner.into_iter().for_each(Waker::wake));
 }
