@@ -168,7 +168,6 @@ fn a_token_returned_by_one_branch_does_not_hang_the_other() {
 }
 
 #[test]
-#[ignore = "a task that only waits for what it has dropped does not pass an abort on"]
 fn an_abort_reaches_the_members_of_a_dropped_group() {
     manual(async || {
         let runner = spawn(async {

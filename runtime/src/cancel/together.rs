@@ -29,8 +29,11 @@ pub(crate) fn end_with_current(tasks: &[TaskRef], request: &Request) {
     };
     // What ends the owner the hard way ends what belongs to it.
     let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };
-    let hold: Option<Arc<dyn Watch>> =
-        owner.as_ref().map(|owner| Arc::new(Hold::new(owner.clone())) as Arc<dyn Watch>);
+    let hold = owner.as_ref().map(|owner| {
+        let hold = Hold::new(owner.clone());
+        hold.is_for(tasks);
+        Arc::new(hold) as Arc<dyn Watch>
+    });
     #[cfg(filch_loom)] // A twin does not wait for them.
     let hold = hold.filter(|_| !crate::primitive::seeded("drop-without-hold"));
     for task in tasks {

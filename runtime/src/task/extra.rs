@@ -40,6 +40,8 @@ pub(crate) struct Extra {
     watched_from_start: bool,
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
+    /// The tasks that hold it back: what ends it the hard way ends them, too.
+    holders: Mutex<Vec<TaskRef>>,
     /// How the task ended, while that is held back.
     ending: Mutex<Option<Ending>>,
 }
@@ -145,12 +147,24 @@ pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool
     let extra = task.header().extra_or_new();
     let mut tree = extra.tree();
     match force {
-        Force::Cancel => tree.raise(NodeId::ROOT, request),
-        Force::Abort => tree.raise_hard(request),
+        Force::Cancel => tree.raise(NodeId::ROOT, request.clone()),
+        Force::Abort => tree.raise_hard(request.clone()),
     }
     drop(tree);
     // The owner may have found it already, for it looks for others' sake as well, and be done.
-    task.request() || extra.tree().has_fired()
+    let asked = task.request() || extra.tree().has_fired();
+    match force {
+        Force::Cancel => asked,
+        // Perhaps it only waits for them.
+        Force::Abort => abort_holders(extra, &request) || asked,
+    }
+}
+
+#[cold]
+fn abort_holders(extra: &Extra, request: &Request) -> bool {
+    let holders = extra.holders.lock().clone();
+    let asked = holders.iter().filter(|h| on_request(h, request.clone(), Force::Abort));
+    asked.count() > 0
 }
 
 /// A request waits: is the future to be dropped?
@@ -251,6 +265,17 @@ impl Hold {
         // Relaxed: the owner itself looks at the count later.
         task.header().extra_or_new().holds.fetch_add(1, Ordering::Relaxed);
         Hold { task }
+    }
+
+    /// It is given to these tasks. (Those of earlier holds that have ended are forgotten.)
+    pub(crate) fn is_for(&self, tasks: &[TaskRef]) {
+        let mut holders = self.task.header().extra_or_new().holders.lock();
+        let (ended, mut rest): (Vec<_>, Vec<_>) =
+            holders.drain(..).partition(|task| task.header().state().is_complete());
+        rest.extend(tasks.iter().cloned());
+        *holders = rest;
+        drop(holders);
+        drop(ended);
     }
 }
 
