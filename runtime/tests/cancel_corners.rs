@@ -122,6 +122,36 @@ fn what_has_fired_keeps_its_reason() {
     });
 }
 
+// ── passed on in a cleanup ────────────────────────────────────────────────────────────────────
+
+#[test]
+fn what_is_passed_on_in_a_cleanup_does_not_reach_the_group_there() {
+    within(async {
+        let clean = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&clean);
+        let task = filch::spawn(async move {
+            let cut = filch::timeout(MS, async {
+                let token = caught().await;
+                task_group(async |_group: filch::TaskGroup<_>| {
+                    drop(catch_cancel(sleep(10 * MS)).await);
+                    sleep(10 * MS).await;
+                })
+                .await;
+                done.store(true, Ordering::Relaxed);
+                drop(token);
+                pending::<()>().await;
+            });
+            let _ = cut.await;
+        });
+        for _ in 0..3 {
+            sleep(5 * MS).await;
+            task.task().cancel();
+        }
+        cancelled(task).await;
+        assert!(clean.load(Ordering::Relaxed), "a dropped token does not give the cleanup up");
+    });
+}
+
 // ── polled by nobody ──────────────────────────────────────────────────────────────────────────
 
 #[test]

@@ -118,8 +118,7 @@ impl Tree {
     /// Usually the catch itself. A waiter in a cleanup is left alone, and a catch around it in the same
     /// cleanup hears instead, if there is nobody else inside that one.
     fn who_hears(&self, id: NodeId, region: NodeId, below: &Below) -> Option<NodeId> {
-        let is_deaf =
-            |id: NodeId| self.node(id).waiter && self.cleanups_of(id, region).next().is_some();
+        let is_deaf = |id: NodeId| self.is_deaf(id, region);
         if !is_deaf(id) {
             return Some(id);
         }
@@ -130,6 +129,11 @@ impl Tree {
         let alone = inside.all(|other| !self.is_catch(other) || is_deaf(other));
         (alone && self.is_armed(id) && below.shield[slot] == 0 && below.fired[slot] == 0)
             .then_some(id)
+    }
+
+    /// A waiter in a cleanup: it would wait for that, and the cleanup for it.
+    fn is_deaf(&self, id: NodeId, region: NodeId) -> bool {
+        self.node(id).waiter && self.cleanups_of(id, region).next().is_some()
     }
 
     /// The tokens inside a region in whose cleanup a node is: it has begun after them, under what they
@@ -155,7 +159,8 @@ impl Tree {
         }
         let next = |floor: &NodeId| {
             let mut way = self.ancestors_from(*floor);
-            way.find(|id| *id == region || self.is_catch(*id)).expect("it leads to the region")
+            let hears = |id: NodeId| self.is_catch(id) && !self.is_deaf(id, region);
+            way.find(|id| *id == region || hears(*id)).expect("it leads to the region")
         };
         let next: Vec<_> = passed.iter().map(|floor| (*floor, next(floor))).collect();
         // Of two on the same way, the inner one comes first.
