@@ -513,7 +513,7 @@ fn run(seed: u64, workers: usize, threads: u64) {
             let (tree, owner) = here.child(&mut random, Vec::new());
             let root = filch::spawn(async move {
                 let _ = tree.await;
-                pending::<()>().await
+                pending::<()>().await;
             });
             world.register(&root, owner);
             roots.push(root);
