@@ -65,7 +65,7 @@ impl<T, E> Body<E> for Result<T, E> {
     message = "a member of this task group returns `()` or `Result<_, {E}>`, and `{Self}` is neither",
     label = "returned by this member",
     note = "the error type is that of the group's body and of its other members",
-    note = "for any other value write `Ok(value)`"
+    note = "for any other value write `Ok(value)`; a member that never returns needs a type: make it an `async fn`"
 )]
 pub trait Outcome<E>: sealed::Sealed {
     /// What its handle gives.
