@@ -160,3 +160,25 @@ fn the_table_of_cpythons_scenarios_names_tests_that_exist() {
     }
     assert!(rows > 200, "{rows} rows were found");
 }
+
+#[test]
+fn the_table_of_rows_and_rules_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("tests/ROWS.md")).unwrap();
+    let mut found = 0;
+    // Every second part stands between backticks.
+    for name in table.lines().skip(5).flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        let Some((file, test)) = name.split_once("::") else { continue };
+        let path = match file.contains('/') {
+            true => root.join("..").join(file),
+            false => root.join("tests").join(file).with_extension("rs"),
+        };
+        let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {path:?}"));
+        assert!(text.contains(&format!("fn {test}()")), "there is no test `{name}`");
+        found += 1;
+    }
+    assert!(found > 100, "{found} tests were found");
+    for number in 1..=36 {
+        assert!(table.contains(&format!("\n| {number} | ")), "row {number} is missing");
+    }
+}
