@@ -47,6 +47,10 @@ use crate::time::{self, Sleep};
 ///
 /// When polled outside a runtime, if there is a limit. With the future's own panic.
 ///
+/// # Cancel safety
+///
+/// Dropping it drops the future.
+///
 /// ```
 /// use std::time::Duration;
 /// filch::run(async {
@@ -73,7 +77,7 @@ pub fn timeout<F: IntoFuture>(
 ///
 /// # Panics
 ///
-/// As [`timeout`].
+/// As [`timeout`], to which it is also alike in cancel safety.
 ///
 /// ```
 /// use std::time::Instant;
@@ -100,7 +104,7 @@ pub fn timeout_at<F: IntoFuture>(
 ///
 /// # Panics
 ///
-/// As [`timeout`].
+/// As [`timeout`], to which it is also alike in cancel safety.
 ///
 /// ```
 /// use std::time::Duration;

@@ -51,6 +51,14 @@ where
 /// A `JoinHandle` is such a future: `try_gather(handles)` waits for tasks that run already. (It then
 /// cancels only the waiting, not those tasks; `handle.linked()` ties them to it.)
 ///
+/// # Panics
+///
+/// As [`gather`].
+///
+/// # Cancel safety
+///
+/// As [`gather`].
+///
 /// ```
 /// use filch::TaskError;
 /// filch::run(async {

@@ -12,7 +12,7 @@ use crate::error::JoinError;
 use crate::task::JoinHandle;
 
 /// As [`gather`](fn@crate::gather), for up to twelve futures of different types: gives
-/// `Result<(A, B, …), JoinError>`.
+/// `Result<(A, B, …), JoinError>`. Panics and cancel safety are those of `gather`.
 ///
 /// ```
 /// filch::run(async {
