@@ -146,18 +146,16 @@ pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool
     }
     let extra = task.header().extra_or_new();
     let mut tree = extra.tree();
+    let for_holders = (force == Force::Abort).then(|| request.clone());
     match force {
-        Force::Cancel => tree.raise(NodeId::ROOT, request.clone()),
-        Force::Abort => tree.raise_hard(request.clone()),
+        Force::Cancel => tree.raise(NodeId::ROOT, request),
+        Force::Abort => tree.raise_hard(request),
     }
     drop(tree);
     // The owner may have found it already, for it looks for others' sake as well, and be done.
     let asked = task.request() || extra.tree().has_fired();
-    match force {
-        Force::Cancel => asked,
-        // Perhaps it only waits for them.
-        Force::Abort => abort_holders(extra, &request) || asked,
-    }
+    // Perhaps it only waits for them.
+    for_holders.is_some_and(|request| abort_holders(extra, &request)) || asked
 }
 
 #[cold]
