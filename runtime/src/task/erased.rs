@@ -184,7 +184,9 @@ impl Task {
     pub fn uncancel(&self) -> usize {
         let extra = self.0.header().extra();
         let tree = extra.and_then(Extra::tree_if_any);
-        let left = tree.map_or(0, |mut tree| tree.withdraw(NodeId::ROOT));
+        let Some(mut tree) = tree else { return 0 };
+        let left = tree.withdraw(NodeId::ROOT);
+        drop(tree);
         if left == 0 {
             // Other requests may have waited for this one.
             self.0.request();

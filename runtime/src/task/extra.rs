@@ -170,7 +170,7 @@ pub(crate) fn after_pending(task: &Header, when: When) -> Verdict {
     if task.state().is_shut() {
         task.extra_or_new().tree().raise_once(shut_down());
     }
-    let Some(extra) = task.extra() else { return Verdict::Drop };
+    let Some(extra) = task.extra() else { return Verdict::GoOn };
     if extra.failure.lock().is_some() {
         return Verdict::Drop;
     }
