@@ -262,6 +262,10 @@ impl<F: Future> Parts<'_, F> {
     #[inline(never)]
     fn poll_with_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
         let mut guard = None;
+        if !*self.expired && self.place.is_spared_away() {
+            // Another task polled it before, and asked nothing of it: here it begins anew.
+            self.place.leave();
+        }
         if self.place.is_linked() {
             match self.place.enter(cx.waker()) {
                 Entered::Poll(inside) => guard = inside,

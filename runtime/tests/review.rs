@@ -1,8 +1,10 @@
 //! What a second reader suspected: each test failed once.
 
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
-use filch::{Runtime, sleep, task, yield_now};
+use filch::{Runtime, catch_cancel, sleep, task, timeout, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(10);
@@ -32,5 +34,29 @@ fn uncancel_of_a_task_that_nobody_cancelled_does_nothing() {
         settle(&handle.task()).await;
         assert_eq!(handle.task().uncancel(), 0);
         assert_eq!(handle.await.unwrap(), 5);
+    });
+}
+
+async fn once<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> bool {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+}
+
+#[test]
+fn a_timeout_that_moves_to_another_task_still_has_a_limit() {
+    within(async {
+        let mut limited = Box::pin(timeout(30 * MS, async {
+            let mut first = true;
+            let _ = catch_cancel(poll_fn(move |_| {
+                if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+            }))
+            .await;
+            pending::<()>().await;
+        }));
+        let moved = filch::spawn(async move {
+            assert!(!once(&mut limited).await);
+            limited
+        });
+        let limited = moved.await.unwrap();
+        assert!(limited.await.is_err());
     });
 }
