@@ -2,9 +2,10 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::task::Poll;
 
-use filch::{Runtime, catch_cancel, sleep, task, timeout, yield_now};
+use filch::{Runtime, catch_cancel, gather, sleep, task, task_group, timeout, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(10);
@@ -59,4 +60,53 @@ fn a_timeout_that_moves_to_another_task_still_has_a_limit() {
         let limited = moved.await.unwrap();
         assert!(limited.await.is_err());
     });
+}
+
+/// Polls a future in a task that is cancelled then, and gives it back when it has heard of that.
+async fn caught_elsewhere<F>(future: F) -> Pin<Box<F>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (give, take) = mpsc::channel();
+    let mut future = Box::pin(future);
+    let first = filch::spawn(async move {
+        assert!(!once(&mut future).await);
+        task::current().unwrap().cancel();
+        yield_now().await;
+        assert!(!once(&mut future).await);
+        give.send(future).unwrap();
+        pending::<()>().await;
+    });
+    // The token in the future holds it up.
+    let future = loop {
+        match take.try_recv() {
+            Ok(future) => break future,
+            Err(_) => yield_now().await,
+        }
+    };
+    assert!(!first.is_finished());
+    filch::spawn(async move { assert!(first.await.unwrap_err().is_cancelled()) });
+    future
+}
+
+#[test]
+fn what_was_cancelled_may_move_to_another_task() {
+    within(async {
+        let group = caught_elsewhere(task_group(async |group| {
+            group.spawn(sleep_a_little());
+            pending::<()>().await;
+        }));
+        group.await.await;
+        let linked = caught_elsewhere(filch::spawn(sleep_a_little()).linked());
+        assert!(linked.await.await.unwrap_err().is_cancelled());
+        let gather = caught_elsewhere(gather([sleep_a_little(), sleep_a_little()]));
+        assert!(gather.await.await.is_err());
+    });
+}
+
+async fn sleep_a_little() {
+    let cancelled = catch_cancel(pending::<()>()).await;
+    sleep(5 * MS).await;
+    drop(cancelled);
+    yield_now().await;
 }

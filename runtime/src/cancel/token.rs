@@ -154,8 +154,12 @@ impl Cancelled {
             return Passed { linked };
         };
         let passed = Passed { linked };
-        passed.assert_here();
         let Linked { task, id } = &passed.linked;
+        if !cell::is_current(task) {
+            // Dropped, it passes the request on in its own task; here that is over.
+            waker.wake_by_ref();
+            return passed;
+        }
         // From where the catch stood; only then is it known to wait here.
         task.header().extra_or_new().tree().resume(*id);
         passed.linked.visit_here(waker);
