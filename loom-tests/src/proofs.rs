@@ -170,6 +170,24 @@ mod runtime {
     }
 
     #[test]
+    fn shutdown_close_held() {
+        Proof::of("shutdown: close ∥ a task that is held back", shutdown::close_held)
+            .about(&[])
+            .seeded("leave-the-held", "deadlock")
+            .seeded("complete-deafly", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn shutdown_drain() {
+        Proof::of("shutdown: drain ∥ park", shutdown::drain_park)
+            .and("drain ∥ a task ends", shutdown::drain_end)
+            .about(&[])
+            .seeded("drain-without-fence", "deadlock")
+            .check();
+    }
+
+    #[test]
     fn local_close_leave() {
         Proof::of("local: wake ∥ close ∥ leave", local::wake_close_leave)
             .and("spawn ∥ close ∥ leave", local::spawn_close_leave)

@@ -4,8 +4,11 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::Poll;
+use std::time::Duration;
 
-use filch::{Runtime, catch_cancel, gather, sleep, task, task_group, timeout, yield_now};
+use filch::{
+    Runtime, catch_cancel, gather, sleep, spawn_blocking, task, task_group, timeout, yield_now,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(10);
@@ -109,4 +112,64 @@ async fn sleep_a_little() {
     sleep(5 * MS).await;
     drop(cancelled);
     yield_now().await;
+}
+
+#[test]
+fn a_runtime_ends_though_a_task_waits_for_a_blocking_job() {
+    let (done, wait) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let task = runtime.spawn(async move {
+            let job = spawn_blocking(move || {
+                begun.send(()).unwrap();
+                let _ = released.recv();
+            });
+            let mut linked = Box::pin(job.linked());
+            once(&mut linked).await;
+            pending::<()>().await;
+        });
+        begins.recv().unwrap();
+        task.abort();
+        std::thread::sleep(50 * MS);
+        assert!(!task.is_finished());
+        drop(runtime);
+        assert!(task.is_finished());
+        done.send(()).unwrap();
+    });
+    let ended = wait.recv_timeout(5 * Duration::from_secs(1));
+    release.send(()).unwrap();
+    ended.expect("it hangs");
+}
+
+/// Takes a while to be dropped.
+struct Slow(Duration);
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(self.0);
+    }
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_its_grace_when_an_eager_task_ends_last() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let (begun, begins) = mpsc::channel();
+    let _cleanup = runtime.spawn(async move {
+        begun.send(()).unwrap();
+        let cancelled = catch_cancel(pending::<()>()).await;
+        drop(spawn_blocking(|| {
+            let slow = Slow(300 * MS);
+            drop(task::Builder::new().eager().spawn(async move {
+                pending::<()>().await;
+                drop(slow);
+            }));
+        }));
+        sleep(100 * MS).await;
+        cancelled
+    });
+    begins.recv().unwrap();
+    let start = std::time::Instant::now();
+    let report = runtime.shutdown(LONG);
+    assert!(start.elapsed() < LONG / 2, "{report:?}");
 }

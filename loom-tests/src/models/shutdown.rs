@@ -2,18 +2,21 @@
 
 use std::future::Future;
 use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use loom::sync::Arc;
 use loom::thread;
 
 use super::task::Waits;
 use crate::error::JoinError;
-use crate::primitive::{AtomicBool, Ordering, UnsafeCell, seeded};
+use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering, UnsafeCell, seeded};
 use crate::scheduler::injector::Injector;
 use crate::scheduler::live::{Left, LiveList};
 use crate::scheduler::queue::Queue;
 use crate::scheduler::sleep::{Sleep, notify_fence};
 use crate::task::cell::{self, Closed, Join, Listed, Place, Spawn};
+use crate::task::extra::Hold;
 use crate::task::{Ran, Runnable, Schedule, TaskRef};
 
 /// The scheduler as its shutdown sees it, with one worker. What the real one does is repeated here
@@ -23,8 +26,12 @@ struct Office {
     injector: Injector,
     list: LiveList,
     sleep: Sleep,
-    closing: AtomicBool,
+    phase: AtomicUsize,
+    drained: (Mutex<()>, Condvar),
 }
+
+const DRAINING: usize = 1;
+const CLOSING: usize = 2;
 
 #[derive(Debug)]
 enum InOffice {}
@@ -54,6 +61,10 @@ impl Schedule for InOffice {
         task
     }
 
+    fn is_closing(owner: &'static Office) -> bool {
+        owner.is_closing()
+    }
+
     fn later(_: &'static Office, job: cell::Job) {
         job();
     }
@@ -68,7 +79,8 @@ impl Office {
             injector: Injector::new(),
             list: LiveList::default(),
             sleep: Sleep::new(),
-            closing: AtomicBool::new(false),
+            phase: AtomicUsize::new(0),
+            drained: (Mutex::new(()), Condvar::new()),
         }))
     }
 
@@ -79,7 +91,7 @@ impl Office {
     }
 
     fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
+        self.phase.load(Ordering::Relaxed) == CLOSING
     }
 
     /// As `Worker::run`.
@@ -100,6 +112,9 @@ impl Office {
                     self.sleep.retract(worker);
                     break;
                 }
+                if self.phase.load(Ordering::Relaxed) == DRAINING {
+                    self.hint_drained();
+                }
                 if self.is_closing() && self.list.is_empty() {
                     self.sleep.retract(worker);
                     let _ = self.sleep.stop_search();
@@ -115,12 +130,43 @@ impl Office {
         }
     }
 
-    /// As `Scheduler::close`.
-    fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.list.close();
+    /// As `Scheduler::drain`.
+    fn drain(&self) {
+        self.phase.store(DRAINING, Ordering::Relaxed);
         self.list.for_each(|task| {
             task.shut();
+        });
+        if !seeded("drain-without-fence") {
+            notify_fence();
+        }
+    }
+
+    /// As `Scheduler::wait_until_drained`.
+    fn wait_until_drained(&self) {
+        let (lock, changed) = &self.drained;
+        let mut guard = lock.lock();
+        // One worker is parked, none searches.
+        while !self.list.is_empty() || self.sleep.word() != (1, 0) || !self.injector.is_empty() {
+            (guard, _) = changed.wait_timeout(guard, std::time::Duration::MAX);
+        }
+        drop(guard);
+    }
+
+    /// As `Scheduler::hint_drained`.
+    fn hint_drained(&self) {
+        let (lock, changed) = &self.drained;
+        drop(lock.lock());
+        changed.notify_all();
+    }
+
+    /// As `Scheduler::close`.
+    fn close(&self) {
+        self.phase.store(CLOSING, Ordering::Relaxed);
+        self.list.close();
+        self.list.for_each(|task| {
+            if !task.shut() && !seeded("leave-the-held") {
+                task.wake();
+            }
         });
         notify_fence();
         self.sleep.notify_all();
@@ -171,4 +217,63 @@ pub fn close_leave() {
     other.join().unwrap();
     office.seal();
     office.check(handle);
+}
+
+/// A worker that has nothing to do parks while its runtime begins to drain: whoever waits for the
+/// end of all tasks hears of it.
+pub fn drain_park() {
+    let office = Office::new();
+    let worker = thread::spawn(|| office.work(0));
+    office.drain();
+    office.wait_until_drained();
+    office.close();
+    worker.join().unwrap();
+    office.seal();
+}
+
+/// As before, with a task that ends because of that.
+pub fn drain_end() {
+    let office = Office::new();
+    let handle = office.waiting();
+    let worker = thread::spawn(|| office.work(0));
+    office.drain();
+    office.wait_until_drained();
+    office.close();
+    worker.join().unwrap();
+    office.seal();
+    office.check(handle);
+}
+
+/// Waits once, then ends, and is held back by what lies in here.
+struct Held {
+    hold: Arc<std::sync::Mutex<Option<Hold>>>,
+    waited: bool,
+}
+
+impl Future for Held {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.waited, true) {
+            return Poll::Pending;
+        }
+        let hold = Hold::new(cell::current().expect("MODEL: it is polled as a task"));
+        *self.hold.lock().unwrap() = Some(hold);
+        Poll::Ready(())
+    }
+}
+
+/// A task ends while its runtime closes, and what holds its end back stays: it is not waited for.
+pub fn close_held() {
+    let office = Office::new();
+    let hold = Arc::default();
+    let (task, mut handle) = office.spawn(Held { hold: Arc::clone(&hold), waited: false });
+    assert!(matches!(task.run(), Ran::Parked), "MODEL: it waits");
+    handle.task().wake();
+    let closer = thread::spawn(|| office.close());
+    office.work(0);
+    office.seal();
+    closer.join().unwrap();
+    assert!(handle.try_take().is_some(), "MODEL: the workers left a task behind");
+    drop(hold.lock().unwrap().take());
 }

@@ -283,11 +283,15 @@ impl Scheduler {
         Ok(Place { slot, list })
     }
 
-    fn untrack(&self, place: Place) -> Listed {
+    fn untrack(&'static self, place: Place) -> Listed {
         let (task, left) = self.lists[usize::from(place.list)].remove(place.slot);
         if left == Left::ClosedAndEmpty {
             // Workers that wait for the last task to end look again.
             self.notify_all();
+        }
+        if self.is_draining() && worker::current_list(self).is_none() {
+            // An eager task, perhaps: no worker parks after this.
+            self.hint_drained();
         }
         task
     }
@@ -311,6 +315,9 @@ impl Scheduler {
                 task.shut();
             });
         }
+        // A worker that parks now sees that the runtime drains, or whoever waits sees its bit.
+        // [drain-fence] partner: announce-fence.
+        notify_fence();
     }
 
     /// Waits until no task is left, or the time is up.
@@ -348,7 +355,10 @@ impl Scheduler {
         // A task whose list was closed before it parked is refused there; all others are listed.
         for list in lists {
             list.for_each(|task| {
-                task.shut();
+                if !task.shut() {
+                    // It has ended, but is held back: it looks again, and waits no longer.
+                    task.wake();
+                }
             });
         }
         // [close-fence] partner: announce-fence.
@@ -407,6 +417,10 @@ impl Schedule for OnWorkers {
 
     fn untrack(owner: &'static Scheduler, place: Place) -> Listed {
         owner.untrack(place)
+    }
+
+    fn is_closing(owner: &'static Scheduler) -> bool {
+        owner.is_closing()
     }
 
     fn later(owner: &'static Scheduler, job: Job) {

@@ -137,6 +137,7 @@ struct VTable {
     schedule: unsafe fn(NonNull<Header>),
     track: unsafe fn(NonNull<Header>) -> Result<Place, Closed>,
     untrack: unsafe fn(NonNull<Header>, Place) -> Listed,
+    is_closing: unsafe fn(NonNull<Header>) -> bool,
     later: unsafe fn(NonNull<Header>, Job),
     requested: unsafe fn(&TaskRef),
 }
@@ -235,6 +236,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         schedule: Self::schedule,
         track: Self::track,
         untrack: Self::untrack,
+        is_closing: Self::is_closing,
         later: Self::later,
         requested: Self::requested,
     };
@@ -421,6 +423,13 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // SAFETY: rule 7.
         let owner = unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() };
         S::untrack(owner, place)
+    }
+
+    /// # Safety
+    /// Rule 7.
+    unsafe fn is_closing(header: NonNull<Header>) -> bool {
+        // SAFETY: rule 7.
+        S::is_closing(unsafe { header.as_ref().owner.cast::<S::Owner>().as_ref() })
     }
 
     /// # Safety

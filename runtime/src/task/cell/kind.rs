@@ -38,6 +38,11 @@ pub(crate) trait Schedule: 'static {
     /// once. Called by whoever asks, after the request is marked.
     fn requested(_owner: &'static Self::Owner, _task: &TaskRef) {}
 
+    /// Is everything dropped that waits? Then nothing holds back a task's end any more.
+    fn is_closing(_owner: &'static Self::Owner) -> bool {
+        false
+    }
+
     /// Runs a job soon, where tasks of this kind run; here and now if there is no such place any
     /// more.
     fn later(owner: &'static Self::Owner, job: Job);

@@ -307,10 +307,12 @@ unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ra
     let header = unsafe { task.as_ref() };
     while header.extra().is_some_and(|extra| extra::before_publish(extra, ending) == Publish::Held)
     {
-        // Somebody must know of it while it waits. In a runtime that shuts down nobody will: what
-        // holds it is being dropped as well, and it ends now.
-        // SAFETY: we own `ACTIVE`.
-        if unsafe { enlist(task) }.is_err() {
+        // Somebody must know of it while it waits. In a runtime that closes nobody will, and it ends
+        // now: what holds it is being dropped as well (or does not belong to the runtime, or is a
+        // blocking job that goes on for ever). Whoever closes it marks that first, and then asks
+        // each task in the lists: either that finds this one parked and wakes it, or parking fails.
+        // SAFETY: rule 7, and we own `ACTIVE`.
+        if unsafe { (header.vtable.is_closing)(task) || enlist(task).is_err() } {
             break;
         }
         if header.state.park_completing() {
