@@ -2,7 +2,8 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -172,4 +173,42 @@ fn a_shutdown_does_not_wait_for_its_grace_when_an_eager_task_ends_last() {
     let start = std::time::Instant::now();
     let report = runtime.shutdown(LONG);
     assert!(start.elapsed() < LONG / 2, "{report:?}");
+}
+
+#[test]
+fn on_done_in_a_cleanup_is_called() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let called = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&called);
+    let ended = runtime.spawn(async {});
+    while !ended.is_finished() {
+        std::thread::yield_now();
+    }
+    let task = runtime.spawn(async move {
+        let cancelled = catch_cancel(pending::<()>()).await;
+        ended.task().on_done(move |_| seen.store(true, Ordering::Relaxed));
+        sleep(10 * MS).await;
+        cancelled
+    });
+    while task.task().waits_at().is_none()
+        && !runtime.handle().tasks().iter().any(|t| t.id == task.id())
+    {
+        std::thread::yield_now();
+    }
+    let report = runtime.shutdown(LONG);
+    assert!(called.load(Ordering::Relaxed), "{report:?}");
+}
+
+#[test]
+fn on_done_after_the_runtime_is_called() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let ended = runtime.spawn(async {});
+    while !ended.is_finished() {
+        std::thread::yield_now();
+    }
+    drop(runtime);
+    std::thread::sleep(20 * MS);
+    let (done, wait) = mpsc::channel();
+    ended.task().on_done(move |_| done.send(()).unwrap());
+    wait.recv_timeout(Duration::from_secs(2)).expect("it was called");
 }

@@ -84,7 +84,7 @@ impl Scheduler {
         let sets = workers.div_ceil(WORKERS_PER_SET);
         let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
-            Some(i) => spare.swap_remove(i),
+            Some(i) => spare.swap_remove(i).reopen(),
             None => Box::leak(Box::new(Scheduler::new(sets))),
         };
         drop(spare);
@@ -145,8 +145,8 @@ impl Scheduler {
         jobs.iter().for_each(|jobs| (jobs.0)(job));
     }
 
-    /// The runtime is gone: no task of it is incomplete, no worker and no handle left.
-    pub(crate) fn give_back(&'static self) {
+    /// The next runtime begins. (Not before: what comes in between, by an old handle, is refused.)
+    fn reopen(&'static self) -> &'static Scheduler {
         for set in &self.sets {
             set.injector.reopen();
             set.due.reopen();
@@ -154,6 +154,11 @@ impl Scheduler {
         }
         self.lists.iter().for_each(|list| list.reopen());
         self.phase.store(OPEN, Ordering::Relaxed);
+        self
+    }
+
+    /// The runtime is gone: no task of it is incomplete, no worker and no handle left.
+    pub(crate) fn give_back(&'static self) {
         self.set_on_unhandled(None);
         self.set_jobs(None);
         SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
@@ -424,13 +429,19 @@ impl Schedule for OnWorkers {
     }
 
     fn later(owner: &'static Scheduler, job: Job) {
-        if owner.is_closing() {
-            return job();
+        /// Runs also if it is dropped: then there is no later any more.
+        struct Soon(Option<Job>);
+        impl Drop for Soon {
+            fn drop(&mut self) {
+                self.0.take().into_iter().for_each(|job| job());
+            }
         }
-        let site = std::panic::Location::caller();
+        let (site, job) = (std::panic::Location::caller(), Soon(Some(job)));
         let new = cell::Spawn { owner, site, home: None, extra: None };
-        let (task, join) = cell::spawn::<OnWorkers, _>(async { job() }, new);
+        let (task, join) = cell::spawn::<OnWorkers, _>(async { drop(job) }, new);
         drop(join);
+        // It does not end unpolled when its runtime drains: a cleanup may count on it.
+        task.mark_late();
         schedule(owner, task, Cause::Spawn);
     }
 
