@@ -4,11 +4,12 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use filch::{
-    Runtime, catch_cancel, gather, sleep, spawn_blocking, task, task_group, timeout, yield_now,
+    CancelScope, Runtime, catch_cancel, gather, sleep, spawn_blocking, task, task_group, timeout,
+    yield_now,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -211,4 +212,27 @@ fn on_done_after_the_runtime_is_called() {
     let (done, wait) = mpsc::channel();
     ended.task().on_done(move |_| done.send(()).unwrap());
     wait.recv_timeout(Duration::from_secs(2)).expect("it was called");
+}
+
+/// A waker whose wake panics.
+struct Broken;
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        std::panic::resume_unwind(Box::new("planned"));
+    }
+}
+
+#[test]
+fn a_scope_wakes_all_though_a_waker_panics() {
+    within(async {
+        let scope = CancelScope::new();
+        let mut one = Box::pin(scope.run(pending::<()>()));
+        let broken = Waker::from(Arc::new(Broken));
+        assert!(one.as_mut().poll(&mut Context::from_waker(&broken)).is_pending());
+        let inside = scope.clone();
+        let task = filch::spawn(async move { inside.run(pending::<()>()).await.is_err() });
+        settle(&task.task()).await;
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scope.cancel()));
+        assert!(task.await.unwrap());
+    });
 }

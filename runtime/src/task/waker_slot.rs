@@ -2,6 +2,7 @@
 
 use std::task::Waker;
 
+use super::cell::contained;
 use crate::primitive::Mutex;
 
 /// Holds one waker. Whoever waits registers *and then* looks at what it waits for; whoever changes that
@@ -26,6 +27,7 @@ impl WakerSlot {
 
     pub(crate) fn wake(&self) {
         let waker = self.0.lock().take();
-        waker.into_iter().for_each(Waker::wake);
+        // A broken one must not keep others from being woken after it.
+        contained(|| waker.into_iter().for_each(Waker::wake));
     }
 }
