@@ -1,5 +1,7 @@
 //! What a second reader suspected: each test failed once.
 
+#![allow(clippy::async_yields_async, reason = "futures are handed about half polled")]
+
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +15,7 @@ use filch::{
 };
 
 const MS: Duration = Duration::from_millis(1);
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(100);
 
 /// On one worker, with a limit in real time.
 fn within<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -> T {
@@ -234,5 +236,60 @@ fn a_scope_wakes_all_though_a_waker_panics() {
         settle(&task.task()).await;
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scope.cancel()));
         assert!(task.await.unwrap());
+    });
+}
+
+#[test]
+fn a_task_that_answers_for_itself_can_be_aborted() {
+    within(async {
+        let (give, take) = mpsc::channel::<filch::JoinHandle<()>>();
+        let task = filch::spawn(async move {
+            let own = loop {
+                match take.try_recv() {
+                    Ok(own) => break own,
+                    Err(_) => yield_now().await,
+                }
+            };
+            drop(own.linked());
+            filch::shield(pending::<()>()).await;
+        });
+        let own = task.task();
+        give.send(task).unwrap();
+        settle(&own).await;
+        assert!(own.abort());
+        while !own.is_finished() {
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn ten_thousand_linked_handles() {
+    let start = std::time::Instant::now();
+    within(async move {
+        let task = filch::spawn(async move {
+            let mut all: Vec<_> =
+                (0..10_000).map(|_| Box::pin(filch::spawn(pending::<()>()).linked())).collect();
+            poll_fn(|cx| {
+                for linked in &mut all {
+                    assert!(linked.as_mut().poll(cx).is_pending());
+                }
+                Poll::<()>::Pending
+            })
+            .await;
+        });
+        settle(&task.task()).await;
+        eprintln!("begun {:?}", start.elapsed());
+        task.cancel();
+        let _ = task.await;
+        eprintln!("cancelled {:?}", start.elapsed());
+        let task = filch::spawn(async move {
+            let all: Vec<_> = (0..10_000)
+                .map(|_| filch::spawn(filch::shield(sleep(Duration::from_millis(500)))).linked())
+                .collect();
+            drop(all);
+        });
+        let _ = task.await;
+        eprintln!("dropped {:?}", start.elapsed());
     });
 }

@@ -9,12 +9,14 @@
 use std::sync::Arc;
 
 use super::node::task_here;
-use crate::task::extra::{self, Extra, Force, Hold, Request, Watch};
+use crate::task::extra::{self, Extra, Force, Hold, Request, Watch, Watched};
 use crate::task::{Ending, TaskRef};
 
-/// Nothing is to be done when a task has ended, but to let go of the hold.
+/// When the last of its tasks has ended it is dropped.
 impl Watch for Hold {
-    fn ended(&self, _: &TaskRef, _: usize, _: Ending) {}
+    fn ended(&self, task: &TaskRef, _: usize, _: Ending) {
+        self.ends(task);
+    }
 }
 
 /// The future that answers for these tasks is dropped: cancels them, and keeps the task that runs
@@ -24,24 +26,26 @@ pub(crate) fn end_with_current(tasks: &[TaskRef], request: &Request) {
         return;
     }
     let owner = task_here();
-    let is_hard = |owner: &TaskRef| {
-        owner.header().extra().and_then(Extra::tree_if_any).is_some_and(|tree| tree.is_hard())
-    };
-    // What ends the owner the hard way ends what belongs to it.
-    let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };
-    let hold = owner.as_ref().map(|owner| {
-        let hold = Hold::new(owner.clone());
-        hold.is_for(tasks);
-        Arc::new(hold) as Arc<dyn Watch>
-    });
+    let hold = owner.as_ref().map(|owner| Arc::new(Hold::new(owner.clone())));
     #[cfg(filch_loom)] // A twin does not wait for them.
     let hold = hold.filter(|_| !crate::primitive::seeded("drop-without-hold"));
     for task in tasks {
         // (A task that drops a future which answers for itself would wait for ever.)
         let own = owner.as_ref().is_some_and(|owner| owner.header().id() == task.header().id());
         if let Some(hold) = hold.as_ref().filter(|_| !own) {
-            let _ = extra::watch(task, Arc::clone(hold), 0);
+            hold.begins(task);
+            if let Watched::Ended = extra::watch(task, Arc::clone(hold) as Arc<dyn Watch>, 0) {
+                hold.ends(task);
+            }
         }
+    }
+    // What ends the owner the hard way ends what belongs to it. (An abort that comes after this look
+    // finds the holders.)
+    let is_hard = |owner: &TaskRef| {
+        owner.header().extra().and_then(Extra::tree_if_any).is_some_and(|tree| tree.is_hard())
+    };
+    let force = if owner.as_ref().is_some_and(is_hard) { Force::Abort } else { Force::Cancel };
+    for task in tasks {
         extra::on_request(task, request.clone(), force);
     }
 }

@@ -12,6 +12,7 @@
 //! (And once more after the end: [`tell`] runs the watchers.)
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
@@ -41,7 +42,7 @@ pub(crate) struct Extra {
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
     /// The tasks that hold it back: what ends it the hard way ends them, too.
-    holders: Mutex<Vec<TaskRef>>,
+    holders: Mutex<BTreeMap<Id, TaskRef>>,
     /// How the task ended, while that is held back.
     ending: Mutex<Option<Ending>>,
 }
@@ -125,6 +126,10 @@ impl Extra {
         &self.locals
     }
 
+    fn holders(&self) -> Vec<TaskRef> {
+        self.holders.lock().values().cloned().collect()
+    }
+
     /// Whoever changes something in it that matters lets the owner know with
     /// [`TaskRef::request`], after the lock.
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree> {
@@ -141,28 +146,41 @@ impl Extra {
 
 /// Asks a task to end. `false` if it has ended already.
 pub(crate) fn on_request(task: &TaskRef, request: Request, force: Force) -> bool {
+    if force == Force::Cancel {
+        return ask(task, request, force);
+    }
+    let asked = ask(task, request.clone(), force);
+    // Perhaps it only waits for them.
+    let holders = task.header().extra().map_or_else(Vec::new, Extra::holders);
+    if holders.is_empty() { asked } else { abort_holders(task, holders, &request) || asked }
+}
+
+fn ask(task: &TaskRef, request: Request, force: Force) -> bool {
     if task.header().state().is_complete() {
         return false;
     }
     let extra = task.header().extra_or_new();
     let mut tree = extra.tree();
-    let for_holders = (force == Force::Abort).then(|| request.clone());
     match force {
         Force::Cancel => tree.raise(NodeId::ROOT, request),
         Force::Abort => tree.raise_hard(request),
     }
     drop(tree);
     // The owner may have found it already, for it looks for others' sake as well, and be done.
-    let asked = task.request() || extra.tree().has_fired();
-    // Perhaps it only waits for them.
-    for_holders.is_some_and(|request| abort_holders(extra, &request)) || asked
+    task.request() || extra.tree().has_fired()
 }
 
+/// And those that hold back the holders, each once: they may hold back each other.
 #[cold]
-fn abort_holders(extra: &Extra, request: &Request) -> bool {
-    let holders = extra.holders.lock().clone();
-    let asked = holders.iter().filter(|h| on_request(h, request.clone(), Force::Abort));
-    asked.count() > 0
+fn abort_holders(task: &TaskRef, mut left: Vec<TaskRef>, request: &Request) -> bool {
+    let (mut seen, mut asked) = (BTreeSet::from([task.header().id()]), false);
+    while let Some(task) = left.pop() {
+        if seen.insert(task.header().id()) {
+            asked |= ask(&task, request.clone(), Force::Abort);
+            left.extend(task.header().extra().into_iter().flat_map(Extra::holders));
+        }
+    }
+    asked
 }
 
 /// A request waits: is the future to be dropped?
@@ -265,14 +283,17 @@ impl Hold {
         Hold { task }
     }
 
-    /// It is given to these tasks. (Those of earlier holds that have ended are forgotten.)
-    pub(crate) fn is_for(&self, tasks: &[TaskRef]) {
-        let mut holders = self.task.header().extra_or_new().holders.lock();
-        let (ended, mut rest): (Vec<_>, Vec<_>) =
-            holders.drain(..).partition(|task| task.header().state().is_complete());
-        rest.extend(tasks.iter().cloned());
-        *holders = rest;
-        drop(holders);
+    /// It is given to this task.
+    pub(crate) fn begins(&self, holder: &TaskRef) {
+        let holders = &self.task.header().extra_or_new().holders;
+        let before = holders.lock().insert(holder.header().id(), holder.clone());
+        drop(before);
+    }
+
+    /// That task has ended.
+    pub(crate) fn ends(&self, holder: &TaskRef) {
+        let holders = &self.task.header().extra_or_new().holders;
+        let ended = holders.lock().remove(&holder.header().id());
         drop(ended);
     }
 }

@@ -106,6 +106,8 @@ pub(crate) struct Tree {
     asked: Vec<NodeId>,
     /// How many nodes have begun, and tokens.
     clock: u64,
+    /// How many nodes are tokens.
+    tokens: usize,
 }
 
 #[derive(Debug)]
@@ -379,6 +381,7 @@ impl Tree {
         let node = self.nodes[id.index()].take().expect("a node is unlinked once");
         self.free.push(id);
         let parent = node.parent;
+        self.tokens -= usize::from(matches!(node.is, Is::Token { .. }));
         self.count_children(parent, -1);
         // Nearly always nobody names it: what was inside has ended before.
         if node.children > 0 || matches!(node.is, Is::Region(Region { known: true, .. })) {
@@ -430,6 +433,7 @@ impl Tree {
         let since = self.tick();
         let token = Is::Token { region: Some(region), void: false, since, given_up: false };
         self.node_mut(id).is = token;
+        self.tokens += 1;
         self.region_mut(region).expect("it is alive").tokens += 1;
         Some(first)
     }
@@ -457,6 +461,7 @@ impl Tree {
             }
         }
         self.node_mut(token).is = Is::Resume(region);
+        self.tokens -= 1;
         if let (Some(region), false) = (region, void) {
             self.region_mut(region).expect("it is alive").tokens -= 1;
             self.pass_on(region, parent);

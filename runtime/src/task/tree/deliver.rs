@@ -133,7 +133,7 @@ impl Tree {
 
     /// A waiter in a cleanup: it would wait for that, and the cleanup for it.
     fn is_deaf(&self, id: NodeId, region: NodeId) -> bool {
-        self.node(id).waiter && self.cleanups_of(id, region).next().is_some()
+        self.node(id).waiter && self.tokens > 0 && self.cleanups_of(id, region).next().is_some()
     }
 
     /// The tokens inside a region in whose cleanup a node is: it has begun after them, under what they
