@@ -15,7 +15,7 @@ use filch::{
 };
 
 const MS: Duration = Duration::from_millis(1);
-const LONG: Duration = Duration::from_secs(100);
+const LONG: Duration = Duration::from_secs(10);
 
 /// On one worker, with a limit in real time.
 fn within<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -> T {
@@ -260,36 +260,5 @@ fn a_task_that_answers_for_itself_can_be_aborted() {
         while !own.is_finished() {
             yield_now().await;
         }
-    });
-}
-
-#[test]
-fn ten_thousand_linked_handles() {
-    let start = std::time::Instant::now();
-    within(async move {
-        let task = filch::spawn(async move {
-            let mut all: Vec<_> =
-                (0..10_000).map(|_| Box::pin(filch::spawn(pending::<()>()).linked())).collect();
-            poll_fn(|cx| {
-                for linked in &mut all {
-                    assert!(linked.as_mut().poll(cx).is_pending());
-                }
-                Poll::<()>::Pending
-            })
-            .await;
-        });
-        settle(&task.task()).await;
-        eprintln!("begun {:?}", start.elapsed());
-        task.cancel();
-        let _ = task.await;
-        eprintln!("cancelled {:?}", start.elapsed());
-        let task = filch::spawn(async move {
-            let all: Vec<_> = (0..10_000)
-                .map(|_| filch::spawn(filch::shield(sleep(Duration::from_millis(500)))).linked())
-                .collect();
-            drop(all);
-        });
-        let _ = task.await;
-        eprintln!("dropped {:?}", start.elapsed());
     });
 }
