@@ -114,7 +114,7 @@ struct Shared<E> {
 }
 
 struct Inner<E> {
-    /// Members that have not ended. `None`: a free place, or a member that is being made.
+    /// Members that have not ended. `None`: a free place.
     members: Vec<Option<TaskRef>>,
     free: Vec<usize>,
     failures: Vec<Failure<E>>,
@@ -280,9 +280,8 @@ impl<E: Send + 'static> TaskGroup<E> {
     {
         let scheduler = scheduler();
         scheduler.assert_same_process();
-        let parent = cell::with_current(|parent| parent.id());
         // Under one lock, so that a cancel either finds the member or keeps it out. (Nobody's code
-        // runs in here: the future is only moved.)
+        // runs in here, and nothing panics: the process was looked at before, the future is moved.)
         let mut inner = self.shared.inner.lock();
         if inner.closed || inner.request.is_some() {
             return Err((Closed { future }, builder));
@@ -293,7 +292,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         });
         let (extra, start) = builder.into_parts();
         let mut extra = extra.unwrap_or_default();
-        extra.watch_from_start(parent, Arc::clone(&self.shared) as _, seat);
+        extra.watch_from_start(Arc::clone(&self.shared) as _, seat);
         let member = Member::new(future, &self.shared);
         let (task, handle) = spawn::prepare(scheduler, site, member, Some(extra));
         inner.members[seat] = Some(handle.task_ref());

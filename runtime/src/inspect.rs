@@ -99,20 +99,14 @@ impl TaskTree {
         let mut cycles = Vec::new();
         let mut done = HashSet::new();
         for start in &self.order {
-            self.find_cycles(*start, &mut Vec::new(), &mut done, &mut cycles);
+            self.find_cycles(*start, &mut done, &mut cycles);
         }
         cycles
     }
 
-    fn find_cycles(
-        &self,
-        id: Id,
-        path: &mut Vec<Id>,
-        done: &mut HashSet<Id>,
-        cycles: &mut Vec<Vec<Id>>,
-    ) {
+    fn find_cycles(&self, start: Id, done: &mut HashSet<Id>, cycles: &mut Vec<Vec<Id>>) {
         // By hand instead of by recursion: chains of tasks may be long.
-        let mut ways = vec![(id, 0)];
+        let (mut ways, mut path) = (vec![(start, 0)], Vec::new());
         while let Some((id, next)) = ways.last_mut() {
             if *next == 0 {
                 if let Some(begin) = path.iter().position(|other| other == id) {
@@ -178,8 +172,9 @@ impl TaskTree {
             }
             writeln!(f, "{first}{}", self.line(id))?;
             let awaited = self.awaited(id);
+            let count = awaited.len();
             for (i, awaited) in awaited.iter().enumerate().rev() {
-                let last = i + 1 == self.awaited(id).len();
+                let last = i + 1 == count;
                 let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 stack.push((*awaited, format!("{rest}{branch}"), format!("{rest}{trunk}")));
             }

@@ -184,6 +184,16 @@ impl Sleep {
         Sleep { entry, site: Location::caller() }
     }
 
+    /// A limit, as everything that takes one takes it: `None` is none.
+    #[track_caller]
+    pub(crate) fn within(limit: impl Into<Option<Duration>>) -> Option<Sleep> {
+        #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
+        match limit.into() {
+            Some(limit) => Some(Sleep::after(limit)),
+            None => None,
+        }
+    }
+
     /// When it ends; `None`: never.
     pub fn deadline(&self) -> Option<Instant> {
         self.entry.deadline()

@@ -65,11 +65,7 @@ pub fn timeout<F: IntoFuture>(
     limit: impl Into<Option<Duration>>,
     future: F,
 ) -> Timeout<F::IntoFuture> {
-    #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
-    let deadline = match limit.into() {
-        Some(limit) => Some(Sleep::after(limit)),
-        None => None,
-    };
+    let deadline = Sleep::within(limit);
     Timeout::new(future.into_future(), deadline)
 }
 
@@ -91,7 +87,7 @@ pub fn timeout_at<F: IntoFuture>(
     deadline: impl Into<Option<Instant>>,
     future: F,
 ) -> Timeout<F::IntoFuture> {
-    #[expect(clippy::manual_map, reason = "as above")]
+    #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
     let deadline = match deadline.into() {
         Some(deadline) => Some(Sleep::at(deadline)),
         None => None,
@@ -125,11 +121,7 @@ pub fn timeout_scope<Fut: Future>(
     limit: impl Into<Option<Duration>>,
     f: impl FnOnce(Deadline) -> Fut,
 ) -> Timeout<Fut> {
-    #[expect(clippy::manual_map, reason = "as above")]
-    let sleep = match limit.into() {
-        Some(limit) => Some(Sleep::after(limit)),
-        None => None,
-    };
+    let sleep = Sleep::within(limit);
     let deadline = Deadline { shared: Arc::default(), waker: Arc::default() };
     deadline.shared.lock().when = sleep.as_ref().and_then(Sleep::deadline);
     let mut timeout = Timeout::new(f(deadline.clone()), sleep);

@@ -194,19 +194,22 @@ fn rule_17_a_panic_in_a_cleanup_is_counted() {
     });
 }
 
+/// Starts a task whose cleanup takes time, and is counted at its end.
+async fn leave_one_that_cleans_up(done: Arc<AtomicUsize>) {
+    spawn(async move {
+        let cancelled = catch_cancel(sleep(HOUR)).await;
+        sleep(Duration::from_millis(5)).await;
+        done.fetch_add(1, Ordering::Relaxed);
+        cancelled
+    });
+    all_wait(1).await;
+}
+
 #[test]
 fn row_02_run_waits_for_the_cleanup_of_what_is_left() {
     let done = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&done);
-    filch::run(async move {
-        spawn(async move {
-            let cancelled = catch_cancel(sleep(HOUR)).await;
-            sleep(Duration::from_millis(5)).await;
-            inside.fetch_add(1, Ordering::Relaxed);
-            cancelled
-        });
-        all_wait(1).await;
-    });
+    filch::run(leave_one_that_cleans_up(inside));
     assert_eq!(done.load(Ordering::Relaxed), 1);
 }
 
@@ -216,13 +219,7 @@ fn row_02_run_waits_for_cleanups_when_main_panics() {
     let inside = Arc::clone(&done);
     let result = std::panic::catch_unwind(move || {
         filch::run(async move {
-            spawn(async move {
-                let cancelled = catch_cancel(sleep(HOUR)).await;
-                sleep(Duration::from_millis(5)).await;
-                inside.fetch_add(1, Ordering::Relaxed);
-                cancelled
-            });
-            all_wait(1).await;
+            leave_one_that_cleans_up(inside).await;
             std::panic::panic_any(7_i32);
         });
     });

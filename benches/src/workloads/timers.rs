@@ -21,20 +21,7 @@ impl Workload for TimeoutAroundYield {
     }
 
     fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
-        let rt = C::new(plan.workers);
-        let timeouts = self.batch(plan);
-        move || {
-            time_per_op(plan, || {
-                rt.in_task(async move {
-                    let mut in_time = 0;
-                    for _ in 0..timeouts {
-                        C::timeout(Duration::from_secs(3600), yield_now()).await.unwrap();
-                        in_time += 1;
-                    }
-                    in_time
-                })
-            })
-        }
+        timeouts_around::<C, _>(plan, self.batch(plan), yield_now)
     }
 }
 
@@ -48,21 +35,31 @@ impl Workload for TimeoutAroundCatch {
     }
 
     fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
-        let rt = C::new(plan.workers);
-        let timeouts = self.batch(plan);
-        move || {
-            time_per_op(plan, || {
-                rt.in_task(async move {
-                    let mut in_time = 0;
-                    for _ in 0..timeouts {
-                        let inside = C::catching(yield_now());
-                        C::timeout(Duration::from_secs(3600), inside).await.unwrap();
-                        in_time += 1;
-                    }
-                    in_time
-                })
+        timeouts_around::<C, _>(plan, self.batch(plan), || C::catching(yield_now()))
+    }
+}
+
+/// One timeout after the other, in one task.
+fn timeouts_around<C: Contender, F>(
+    plan: Plan,
+    timeouts: usize,
+    inside: impl Fn() -> F + Copy + Send + 'static,
+) -> impl FnMut() -> Sample + 'static
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let rt = C::new(plan.workers);
+    move || {
+        time_per_op(plan, || {
+            rt.in_task(async move {
+                let mut in_time = 0;
+                for _ in 0..timeouts {
+                    C::timeout(Duration::from_secs(3600), inside()).await.unwrap();
+                    in_time += 1;
+                }
+                in_time
             })
-        }
+        })
     }
 }
 

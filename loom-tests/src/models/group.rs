@@ -24,7 +24,7 @@ where
 {
     let shared = &group.shared;
     let mut extra = Extra::named("member");
-    extra.watch_from_start(None, Arc::clone(shared) as _, 0);
+    extra.watch_from_start(Arc::clone(shared) as _, 0);
     let (task, handle) = desk.spawn_with(Member::new(future, shared), Some(extra));
     let Inner { members, .. } = &mut *shared.inner.lock();
     assert!(members.is_empty(), "MODEL: one member");

@@ -11,7 +11,7 @@ use super::token::Cancelled;
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
 use crate::task::TaskRef;
-use crate::task::cell;
+use crate::task::cell::{self, contained};
 use crate::task::extra::Request;
 use crate::task::polling::{self, InNode};
 use crate::task::tree::{Kind, NodeId, Visit};
@@ -174,7 +174,7 @@ impl Linked {
 impl Drop for Linked {
     fn drop(&mut self) {
         let (again, waker) = self.task.header().extra_or_new().tree().unlink(self.id);
-        drop(waker);
+        contained(|| drop(waker));
         #[cfg(filch_loom)] // A twin tells nobody.
         let again = again && !seeded("token-drops-silently");
         if again {

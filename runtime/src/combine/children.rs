@@ -11,7 +11,6 @@ use crate::context;
 use crate::error::JoinError;
 use crate::primitive::Mutex;
 use crate::spawn::{self, Start};
-use crate::task::cell;
 use crate::task::cell::Waits;
 use crate::task::extra::{self, Extra, Request, Watch, WatchId, Watched};
 use crate::task::polling;
@@ -34,7 +33,18 @@ impl Watch for Ends {
 }
 
 impl Ends {
-    pub(crate) fn note(&self, number: usize) {
+    /// Notes the end of this task under this number. `None`: it has ended, and is noted already.
+    pub(crate) fn watch(self: &Arc<Ends>, task: &TaskRef, number: usize) -> Option<WatchId> {
+        match extra::watch(task, Arc::clone(self) as Arc<dyn Watch>, number) {
+            Watched::Waiting(id) => Some(id),
+            Watched::Ended => {
+                self.note(number);
+                None
+            }
+        }
+    }
+
+    fn note(&self, number: usize) {
         self.numbers.lock().push_back(number);
     }
 
@@ -60,14 +70,8 @@ impl<T> Watching<T> {
     pub(crate) fn new(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Watching<T> {
         let ends = Arc::<Ends>::default();
         let watch = |(number, handle): (usize, JoinHandle<T>)| {
-            let watch = Arc::clone(&ends) as Arc<dyn Watch>;
-            match extra::watch(handle.task().task(), watch, number) {
-                Watched::Waiting(id) => Some((handle, Some(id))),
-                Watched::Ended => {
-                    ends.note(number);
-                    Some((handle, None))
-                }
-            }
+            let id = ends.watch(&handle.task_ref(), number);
+            Some((handle, id))
         };
         let handles: Vec<_> = handles.into_iter().enumerate().map(watch).collect();
         Watching { left: handles.len(), handles, ends }
@@ -107,7 +111,7 @@ impl<T> Watching<T> {
     fn unwatch(&mut self) {
         for (handle, id) in self.handles.iter_mut().flatten() {
             if let Some(id) = id.take() {
-                extra::unwatch(handle.task().task(), id);
+                extra::unwatch(&handle.task_ref(), id);
             }
         }
     }
@@ -160,8 +164,7 @@ where
 {
     let Some(scheduler) = context::scheduler() else { context::none("gather") };
     let mut extra = Boxed::<Extra>::default();
-    let parent = cell::with_current(|parent| parent.id());
-    extra.watch_from_start(parent, Arc::clone(ends) as Arc<dyn Watch>, number);
+    extra.watch_from_start(Arc::clone(ends) as Arc<dyn Watch>, number);
     let (task, handle) = spawn::prepare(scheduler, site, future, Some(extra));
     spawn::start(scheduler, task, Start::Queued);
     handle

@@ -170,11 +170,7 @@ impl<T> fmt::Debug for Linked<T> {
 #[doc(alias = "asyncio.wait_for")]
 #[track_caller]
 pub fn wait_for<T>(limit: impl Into<Option<Duration>>, handle: JoinHandle<T>) -> WaitFor<T> {
-    #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
-    let deadline = match limit.into() {
-        Some(limit) => Some(Sleep::after(limit)),
-        None => None,
-    };
+    let deadline = Sleep::within(limit);
     WaitFor { linked: handle.linked(), deadline, expired: false }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::children::Ends;
 use crate::error::JoinError;
 use crate::task::cell::Waits;
-use crate::task::extra::{self, Watch, WatchId, Watched};
+use crate::task::extra::{self, WatchId};
 use crate::task::polling;
 use crate::task::{JoinHandle, TaskRef};
 use crate::time::Sleep;
@@ -92,11 +92,7 @@ pub fn wait<T>(
     until: Until<T>,
     limit: impl Into<Option<Duration>>,
 ) -> Wait<'_, T> {
-    #[expect(clippy::manual_map, reason = "a closure would not know the caller")]
-    let deadline = match limit.into() {
-        Some(limit) => Some(Sleep::after(limit)),
-        None => None,
-    };
+    let deadline = Sleep::within(limit);
     let left = handles.len();
     Wait { handles, until, deadline, watching: None, left, met: false, site: Location::caller() }
 }
@@ -107,7 +103,7 @@ pub struct Wait<'a, T> {
     handles: &'a mut Vec<JoinHandle<T>>,
     until: Until<T>,
     deadline: Option<Sleep>,
-    watching: Option<Watching>,
+    watching: Option<WatchIds>,
     /// Tasks not seen to have ended.
     left: usize,
     met: bool,
@@ -115,12 +111,12 @@ pub struct Wait<'a, T> {
 }
 
 /// The tasks are told to say when they end; taken back when dropped.
-struct Watching {
+struct WatchIds {
     ends: Arc<Ends>,
     ids: Vec<(TaskRef, WatchId)>,
 }
 
-impl Drop for Watching {
+impl Drop for WatchIds {
     fn drop(&mut self) {
         for (task, id) in &self.ids {
             extra::unwatch(task, *id);
@@ -134,12 +130,10 @@ impl<T> Wait<'_, T> {
         let mut ids = Vec::new();
         for (number, handle) in self.handles.iter().enumerate() {
             let task = handle.task_ref();
-            match extra::watch(&task, Arc::clone(&ends) as Arc<dyn Watch>, number) {
-                Watched::Waiting(id) => ids.push((task, id)),
-                Watched::Ended => ends.note(number),
-            }
+            let id = ends.watch(&task, number);
+            ids.extend(id.map(|id| (task, id)));
         }
-        self.watching = Some(Watching { ends, ids });
+        self.watching = Some(WatchIds { ends, ids });
     }
 
     /// A task has ended: is that what was waited for?

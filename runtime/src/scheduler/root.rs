@@ -140,8 +140,7 @@ pub(crate) fn block_on<F: Future>(
                 end(&seat, task, ending, || future.set(None));
                 return Ok(value.unwrap_or_else(|payload| resume_unwind(payload)));
             }
-            Rooted::Overruled(value, task) => {
-                let error = extra::cancelled(task.header());
+            Rooted::Overruled(value, error, task) => {
                 end(&seat, task, Ending::Cancelled, || {
                     future.set(None);
                     drop(value);

@@ -26,7 +26,8 @@
 //!    At completion the stage passes to the handle, if there is one.
 //! 3. *Joiner*: belongs to the handle while the `JOINER` bit is clear, to the completer once
 //!    the bit is set and the task complete.
-//! 4. *Link*: belongs to whatever queue holds the `Runnable`.
+//! 4. *Link*: as a neighbour in a queue, it belongs to whatever queue holds the `Runnable`. (Its word is
+//!    atomic, for anybody may look what an idle task waits for; see `cell/links.rs`.)
 //! 5. *After completion* nothing is read again unless a reference is held that was counted
 //!    before it.
 //! 6. *One pointer*: what polls, schedules or frees a cell is the pointer that [`allocate`] made,
@@ -82,8 +83,8 @@ pub(crate) struct Header {
 #[cfg(all(target_pointer_width = "64", not(filch_loom)))]
 const _: () = assert!(size_of::<Header>() <= 64, "a sleeping task pays for each byte");
 
-// SAFETY: the raw pointers in a header are `owner`, a `&'static` to a `Sync` type, and `link`,
-// which is touched by one thread at a time (rule 4). A future that is not `Send` is only reached
+// SAFETY: the raw pointers in a header are `owner`, a `&'static` to a `Sync` type, and `link`, an
+// atomic word that is followed only by the queue that holds the task (rule 4). A future that is not `Send` is only reached
 // through a `Runnable` that its `Schedule` sends home.
 unsafe impl Send for Header {}
 // SAFETY: as above; `standing` belongs to one thread at a time (rule 2).

@@ -94,14 +94,9 @@ impl Extra {
         Boxed::new(Extra { name: Some(name.into()), ..Extra::default() })
     }
 
-    /// Watched from the start.
-    pub(crate) fn watch_from_start(
-        &mut self,
-        parent: Option<Id>,
-        watch: Arc<dyn Watch>,
-        key: usize,
-    ) {
-        self.parent = parent;
+    /// For a child of the current task, which is watched from the start.
+    pub(crate) fn watch_from_start(&mut self, watch: Arc<dyn Watch>, key: usize) {
+        self.parent = cell::with_current(Header::id);
         self.watched_from_start = true;
         let _ = self.watchers.lock().add(watch, key);
     }
@@ -381,15 +376,9 @@ impl Watchers {
 pub(crate) fn watch(task: &TaskRef, watch: Arc<dyn Watch>, key: usize) -> Watched {
     let extra = task.header().extra_or_new();
     let id = extra.watchers.lock().add(watch, key);
-    #[cfg(filch_loom)] // A twin relies on having looked before.
-    let watched = if seeded("watch-without-looking") {
-        let _ = task.header().state().watch();
-        true
-    } else {
-        task.header().state().watch()
-    };
-    #[cfg(not(filch_loom))]
     let watched = task.header().state().watch();
+    #[cfg(filch_loom)] // A twin relies on having looked before.
+    let watched = watched || seeded("watch-without-looking");
     if !watched && unwatch(task, id) {
         return Watched::Ended;
     }

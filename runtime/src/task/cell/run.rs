@@ -85,7 +85,7 @@ impl Runnable {
         if let Poll::Ready(value) = polled {
             return match extra::overruled(self.header()) {
                 None => Rooted::Ready(value, self),
-                Some(_) => Rooted::Overruled(value, self),
+                Some(error) => Rooted::Overruled(value, error, self),
             };
         }
         // SAFETY: we own `ACTIVE`. (A closed list is no reason to end a root: its runtime
@@ -109,7 +109,7 @@ impl Runnable {
 pub(crate) enum Rooted<T> {
     Ready(T, Runnable),
     /// Ready, but cut short by a cancel: the value is to be dropped, too.
-    Overruled(T, Runnable),
+    Overruled(T, JoinError, Runnable),
     Parked,
     Again(Runnable),
     Cancelled(Runnable),

@@ -256,16 +256,12 @@ impl Tree {
         below
     }
 
-    /// For each region that a fresh request was made to, the catches that it may fire.
+    /// For each region whose request waits, the catches that it may fire.
     fn innermost(&self, below: &Below) -> Vec<Vec<NodeId>> {
         let mut catches = vec![Vec::new(); self.nodes.len() + 1];
-        if !self.regions_asked().any(|(_, region)| region.waits()) {
-            return catches;
-        }
         for id in self.ids().filter(|id| self.is_armed(*id) && below.catch[id.index()] == 0) {
             for above in self.ancestors(id) {
-                let demand = self.demand(above);
-                if demand.is_some_and(|demand| demand.fresh || !demand.passed.is_empty()) {
+                if self.region(above).is_some_and(Region::waits) {
                     catches[self.slot(above)].push(id);
                 }
             }
