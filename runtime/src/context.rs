@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use crate::io::{self, Door};
 use crate::primitive::tls;
 use crate::runtime::Handle;
 use crate::scheduler::Scheduler;
@@ -23,20 +24,23 @@ tls! {
 pub(crate) struct Entered {
     handle: Option<Rc<Handle>>,
     scheduler: Option<&'static Scheduler>,
+    door: Option<&'static Door>,
     manual_clock: bool,
     on_this_thread: PhantomData<*const ()>,
 }
 
 pub(crate) fn enter(handle: Handle) -> Entered {
     let scheduler = SCHEDULER.replace(Some(handle.scheduler()));
+    let door = io::enter(Some(handle.scheduler().door()));
     let manual_clock = MANUAL_CLOCK.replace(handle.timer().clock().is_manual());
     let handle = HANDLE.replace(Some(Rc::new(handle)));
-    Entered { handle, scheduler, manual_clock, on_this_thread: PhantomData }
+    Entered { handle, scheduler, door, manual_clock, on_this_thread: PhantomData }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         SCHEDULER.set(self.scheduler);
+        io::enter(self.door);
         MANUAL_CLOCK.set(self.manual_clock);
         // The old handle may be the last one, so it is dropped outside the borrow.
         drop(HANDLE.replace(self.handle.take()));

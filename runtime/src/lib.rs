@@ -107,6 +107,8 @@ mod error;
 mod group;
 pub mod guide;
 mod inspect;
+pub mod io;
+pub mod net;
 pub(crate) mod primitive;
 mod runtime;
 mod scheduler;

@@ -25,7 +25,7 @@ mod real {
     };
 
     use std::ops::Deref;
-    use std::sync::PoisonError;
+    use std::sync::{PoisonError, TryLockError};
 
     /// A mutex that does not know poisoning: nothing user-written runs under any of ours.
     #[derive(Debug, Default)]
@@ -40,6 +40,15 @@ mod real {
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// `None`: somebody else has it.
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
         }
     }
 

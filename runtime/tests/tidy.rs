@@ -16,11 +16,12 @@ const UNSAFE: [&str; 7] = [
 ];
 
 /// From the top down: a file may use its own layer and those below.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["lib", "guide", "__private", "entry"],
-    &["group", "timeouts", "time", "cancel", "combine", "inspect"],
+    &["group", "timeouts", "time", "cancel", "combine", "inspect", "net", "signal"],
     &["runtime", "builder", "shutdown", "context", "spawn", "spawn_local", "blocking"],
     &["scheduler"],
+    &["io"],
     &["task", "error"],
     &["primitive", "sys"],
 ];

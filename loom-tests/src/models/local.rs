@@ -98,7 +98,7 @@ impl Home {
         Box::leak(Box::new(Home {
             inbox: Stack::new(),
             list: LiveList::default(),
-            sleep: Sleep::new(),
+            sleep: Sleep::new(None),
             closing: AtomicBool::new(false),
         }))
     }

@@ -68,7 +68,7 @@ pub fn slot_put_steal_take() {
 /// A busy worker pushes into its deque while the last other one, which has lost some races, goes to
 /// sleep.
 pub fn deque_push_last_park() {
-    let (sum, sleep) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleep::new()));
+    let (sum, sleep) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleep::new(None)));
     let queue = Queue::new();
     let thief = {
         let (victim, sleep) = (queue.stealer(), sleep.clone());
@@ -99,7 +99,7 @@ pub fn deque_push_last_park() {
 /// sleep.
 pub fn slot_open_last_park() {
     let sum = Arc::new(AtomicUsize::new(0));
-    let (slot, sleep) = (Arc::new(Slot::new()), Arc::new(Sleep::new()));
+    let (slot, sleep) = (Arc::new(Slot::new()), Arc::new(Sleep::new(None)));
     let owner = {
         let (sum, slot) = (sum.clone(), slot.clone());
         thread::spawn(move || assert!(slot.put(adds(&sum, 1)).is_none(), "MODEL: it was empty"))

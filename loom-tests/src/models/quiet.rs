@@ -7,7 +7,7 @@ use loom::thread;
 use super::{Awake, AwakeHere, Quiet, Sitter};
 use crate::__models::task::run_on;
 use crate::primitive::{AtomicUsize, Ordering};
-use crate::scheduler::park::{NoDriver, Parker};
+use crate::scheduler::park::{NoBed, Parker};
 use crate::scheduler::queue::Queue;
 use crate::scheduler::sleep::notify_fence;
 use crate::scheduler::{Cause, OnWorkers, Scheduler, schedule};
@@ -36,7 +36,7 @@ impl Seat {
     fn wake(&self) {
         self.sitter.wakes();
         self.mail.fetch_add(1, Ordering::Release);
-        self.parker.unpark(None::<&NoDriver>);
+        self.parker.unpark(None::<&NoBed>);
     }
 
     fn wait(&self) {

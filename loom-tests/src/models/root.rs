@@ -9,7 +9,7 @@ use loom::thread;
 use crate::error::JoinError;
 use crate::primitive::{AtomicUsize, Ordering};
 use crate::scheduler::live::LiveList;
-use crate::scheduler::park::{NoDriver, Parker};
+use crate::scheduler::park::{NoBed, Parker};
 use crate::task::cell::{self, AtomicRunnable, Closed, Listed, Place, Rooted, Spawn};
 use crate::task::{Ending, Runnable, Schedule};
 
@@ -30,7 +30,7 @@ impl Schedule for OnSeat {
     fn schedule(owner: &'static Seat, task: Runnable) {
         let before = owner.mailbox.swap(Some(task));
         assert!(before.is_none(), "MODEL: two rights to poll one task");
-        owner.parker.unpark(None::<&NoDriver>);
+        owner.parker.unpark(None::<&NoBed>);
     }
 
     fn track(owner: &'static Seat, task: Listed) -> Result<Place, (Closed, Listed)> {

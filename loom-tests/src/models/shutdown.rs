@@ -78,7 +78,7 @@ impl Office {
         Box::leak(Box::new(Office {
             injector: Injector::new(),
             list: LiveList::default(),
-            sleep: Sleep::new(),
+            sleep: Sleep::new(None),
             phase: AtomicUsize::new(0),
             drained: (Mutex::new(()), Condvar::new()),
         }))

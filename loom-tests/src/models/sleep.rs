@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::primitive::{AtomicUsize, Futex, Ordering, seeded};
-use crate::scheduler::park::{Driver, NoDriver, Parker};
+use crate::scheduler::park::{Bed, NoBed, Parker};
 use crate::scheduler::sleep::{Sleep, notify_fence};
 
 /// Sources of work, looked at without any ordering, as deques are.
@@ -45,7 +45,7 @@ fn park(work: &Work, sleep: &Sleep, worker: usize, searching: bool) {
 
 /// A push while the only worker, a searcher that has found nothing, goes to sleep.
 pub fn push_last_searcher_parks() {
-    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let (work, sleep) = (work(), Arc::new(Sleep::new(None)));
     assert!(sleep.start_search(1), "MODEL: nobody searches yet");
     let worker = {
         let (work, sleep) = (work.clone(), sleep.clone());
@@ -64,7 +64,7 @@ pub fn push_last_searcher_parks() {
 /// A push is left to a searcher, who just leaves the search with something else: it must wake
 /// the other worker, for it is busy from now on itself.
 pub fn push_last_searcher_leaves() {
-    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let (work, sleep) = (work(), Arc::new(Sleep::new(None)));
     // Worker 1 sleeps already.
     sleep.announce(1, false);
     let sleeper = {
@@ -98,7 +98,7 @@ pub fn push_last_searcher_leaves() {
 /// A worker changes its mind at the moment it is woken. Whoever is faster counts it as a searcher,
 /// and what is left over is a stray token: the next park returns, and parks again.
 pub fn retract_notify_one() {
-    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let (work, sleep) = (work(), Arc::new(Sleep::new(None)));
     let worker = {
         let (work, sleep) = (work.clone(), sleep.clone());
         thread::spawn(move || {
@@ -120,7 +120,7 @@ pub fn retract_notify_one() {
 /// Two searchers leave with a task each; the first to do so has put the rest of its batch into its
 /// own deque, and relies on the last one to look there.
 pub fn two_searchers_leave() {
-    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let (work, sleep) = (work(), Arc::new(Sleep::new(None)));
     assert!(sleep.start_search(4), "MODEL: nobody searches yet");
     assert!(sleep.start_search(4), "MODEL: one more may");
     let other = {
@@ -139,7 +139,7 @@ pub fn two_searchers_leave() {
 
 /// Something only one worker looks at, while it goes to sleep: a task at home, or the end.
 pub fn notify_one_worker() {
-    let (work, sleep) = (work(), Arc::new(Sleep::new()));
+    let (work, sleep) = (work(), Arc::new(Sleep::new(None)));
     let worker = {
         let (work, sleep) = (work.clone(), sleep.clone());
         thread::spawn(move || {
@@ -158,7 +158,7 @@ pub fn notify_one_worker() {
 
 /// A flag and an unpark of everybody: who parks at that moment sees the flag.
 pub fn notify_all_stop() {
-    let (stop, sleep) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleep::new()));
+    let (stop, sleep) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleep::new(None)));
     let worker = {
         let (stop, sleep) = (stop.clone(), sleep.clone());
         thread::spawn(move || {
@@ -179,14 +179,16 @@ pub fn notify_all_stop() {
 /// A driver that only knows how to sleep and be woken.
 struct FakeDriver(Futex);
 
-impl Driver for FakeDriver {
+impl FakeDriver {
     fn sleep(&self) {
         while self.0.load(Ordering::Relaxed) == 0 {
             self.0.wait(0);
         }
         self.0.store(0, Ordering::Relaxed);
     }
+}
 
+impl Bed for FakeDriver {
     fn wake(&self) {
         self.0.store(1, Ordering::Relaxed);
         self.0.wake_one();
@@ -200,7 +202,7 @@ fn unparked(in_driver: bool) {
         let (parker, driver, news) = (parker.clone(), driver.clone(), news.clone());
         thread::spawn(move || {
             if in_driver {
-                parker.park_in(&*driver);
+                parker.park_in(|| driver.sleep());
             } else {
                 parker.park();
             }
@@ -231,7 +233,7 @@ pub fn unpark_twice() {
         let (parker, news) = (parker.clone(), news.clone());
         move || {
             news[one].store(1, Ordering::Relaxed);
-            parker.unpark(None::<&NoDriver>);
+            parker.unpark(None::<&NoBed>);
         }
     };
     let other = thread::spawn(bring(0));

@@ -33,6 +33,7 @@ use self::injector::Injector;
 use self::live::{Left, LiveList};
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
 use crate::error::JoinError;
+use crate::io::Door;
 use crate::primitive::unmodelled;
 use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering};
 use crate::sys;
@@ -45,6 +46,8 @@ use crate::task::{Runnable, Schedule, TaskRef};
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     sets: Box<[WorkerSet]>,
+    /// To the I/O driver, once there is one.
+    door: Arc<Door>,
     /// One for each worker, then one for what `block_on` polls.
     lists: Box<[CachePadded<LiveList>]>,
     workers: AtomicUsize,
@@ -83,9 +86,9 @@ impl Scheduler {
     pub(crate) fn obtain(workers: usize) -> &'static Scheduler {
         let sets = workers.div_ceil(WORKERS_PER_SET);
         let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
+        let scheduler: &'static Scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
             Some(i) => spare.swap_remove(i).reopen(),
-            None => Box::leak(Box::new(Scheduler::new(sets))),
+            None => Box::leak(Box::new(Scheduler::new(sets))).with_alert(),
         };
         drop(spare);
         scheduler.workers.store(workers, Ordering::Relaxed);
@@ -94,8 +97,10 @@ impl Scheduler {
     }
 
     pub(crate) fn new(sets: usize) -> Scheduler {
+        let door = Arc::new(Door::new());
         Scheduler {
-            sets: (0..sets).map(|_| WorkerSet::new()).collect(),
+            sets: (0..sets).map(|_| WorkerSet::new(Arc::clone(&door))).collect(),
+            door,
             lists: (0..=sets * WORKERS_PER_SET).map(|_| CachePadded::default()).collect(),
             workers: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
@@ -105,6 +110,20 @@ impl Scheduler {
             jobs: std::sync::Mutex::new(None),
             process: unmodelled::AtomicU32::new(sys::fork_generation()),
         }
+    }
+
+    /// Whoever opens the door to the driver sees to it that somebody sleeps there.
+    fn with_alert(&'static self) -> &'static Scheduler {
+        self.door.set_alert(|| {
+            notify_fence();
+            self.notify(0);
+        });
+        self
+    }
+
+    /// To the I/O driver.
+    pub(crate) fn door(&'static self) -> &'static Door {
+        &self.door
     }
 
     /// Who is told of panics that nobody asks for; before the first task.
@@ -153,6 +172,7 @@ impl Scheduler {
             set.inboxes.iter().for_each(Stack::reopen);
         }
         self.lists.iter().for_each(|list| list.reopen());
+        self.door.reopen();
         self.phase.store(OPEN, Ordering::Relaxed);
         self
     }
@@ -384,13 +404,14 @@ impl Scheduler {
             drop(set.due.close());
             set.inboxes.iter().for_each(|inbox| drop(inbox.close()));
         }
+        self.door.close();
     }
 }
 
 impl WorkerSet {
-    fn new() -> WorkerSet {
+    fn new(door: Arc<Door>) -> WorkerSet {
         WorkerSet {
-            sleep: CachePadded::new(Sleep::new()),
+            sleep: CachePadded::new(Sleep::new(Some(door))),
             injector: CachePadded::new(Injector::new()),
             due: CachePadded::new(Due::new()),
             inboxes: (0..WORKERS_PER_SET).map(|_| Stack::new()).collect(),

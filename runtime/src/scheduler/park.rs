@@ -10,24 +10,16 @@
 use crate::primitive::{Futex, Ordering};
 
 /// Something a worker can sleep in that has other reasons to return than being woken.
-pub(crate) trait Driver {
-    /// Sleeps until there is news or [`Driver::wake`] is called; a wake that comes first counts.
-    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "the I/O driver's bed"))]
-    fn sleep(&self);
-
-    /// Ends the current or else the next sleep.
+pub(crate) trait Bed {
+    /// Ends the current or else the next sleep in it.
     fn wake(&self);
 }
 
-/// A runtime without I/O: nobody ever sleeps in it.
+/// Nobody ever sleeps in the driver.
 #[derive(Debug)]
-pub(crate) enum NoDriver {}
+pub(crate) enum NoBed {}
 
-impl Driver for NoDriver {
-    fn sleep(&self) {
-        match *self {}
-    }
-
+impl Bed for NoBed {
     fn wake(&self) {
         match *self {}
     }
@@ -60,11 +52,11 @@ impl Parker {
         self.leave();
     }
 
-    /// As [`Parker::park`], inside the driver, which may return for its own reasons.
-    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "the I/O driver's bed"))]
-    pub(crate) fn park_in(&self, driver: &impl Driver) {
+    /// As [`Parker::park`], in the driver: `sleep` returns when the [`Bed`] is woken, also if that came
+    /// before, and may return for its own reasons.
+    pub(crate) fn park_in(&self, sleep: impl FnOnce()) {
         if self.enter(IN_DRIVER) {
-            driver.sleep();
+            sleep();
             self.leave();
         }
     }
@@ -90,7 +82,7 @@ impl Parker {
     }
 
     /// Wakes the thread, or lets its next park return at once.
-    pub(crate) fn unpark(&self, driver: Option<&impl Driver>) {
+    pub(crate) fn unpark(&self, driver: Option<&impl Bed>) {
         // Release: partner is the Acquire of `enter` and `leave`.
         // [unpark]
         match self.word.swap(TOKEN, Ordering::Release) {

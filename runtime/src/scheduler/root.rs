@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use super::park::{NoDriver, Parker};
+use super::park::{NoBed, Parker};
 use super::quiet::{AwakeHere, Quiet, Sitter};
 use super::{OnWorkers, Scheduler};
 use crate::error::JoinError;
@@ -40,7 +40,7 @@ impl Schedule for OnSeat {
         owner.sitter.wakes();
         // The mailbox is empty: there is one `Runnable` of this task, and seats serve one task.
         drop(owner.mailbox.swap(Some(task)));
-        owner.parker.unpark(None::<&NoDriver>);
+        owner.parker.unpark(None::<&NoBed>);
     }
 
     fn track(owner: &'static Seat, task: Listed) -> Result<Place, (Closed, Listed)> {

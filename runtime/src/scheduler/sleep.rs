@@ -1,7 +1,10 @@
 #![doc = include_str!("README.md")]
 
-use super::park::{NoDriver, Parker};
-use crate::primitive::{AtomicU64, Ordering, fence};
+use std::sync::Arc;
+
+use super::park::{Bed, Parker};
+use crate::io::Door;
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Workers in one set: as many as the mask has bits. (In a model each costs time.)
 pub(crate) const WORKERS_PER_SET: usize = if cfg!(filch_loom) { 2 } else { 32 };
@@ -21,7 +24,16 @@ fn parked(word: u64) -> u32 {
 #[derive(Debug)]
 pub(crate) struct Sleep {
     word: AtomicU64,
+    /// Whose bed is the driver. (A hint: it is harder to wake than the others, so they are woken first.)
+    in_driver: AtomicU32,
     parkers: Box<[Parker]>,
+    door: Option<Arc<Door>>,
+}
+
+impl Bed for Arc<Door> {
+    fn wake(&self) {
+        Door::wake(self);
+    }
 }
 
 /// What a notifier knows about the set after one look.
@@ -35,11 +47,18 @@ pub(crate) enum Notified {
 }
 
 impl Sleep {
-    pub(crate) fn new() -> Sleep {
+    /// A set of workers who may sleep in the driver behind this door, if there is one.
+    pub(crate) fn new(door: Option<Arc<Door>>) -> Sleep {
         Sleep {
             word: AtomicU64::new(0),
+            in_driver: AtomicU32::new(0),
             parkers: (0..WORKERS_PER_SET).map(|_| Parker::new()).collect(),
+            door,
         }
+    }
+
+    fn unpark(&self, worker: usize) {
+        self.parkers[worker].unpark(self.door.as_ref());
     }
 
     /// Work was pushed: wakes one worker, unless one looks for work already. The caller has
@@ -53,12 +72,14 @@ impl Sleep {
             if parked(now) == 0 {
                 return Notified::AllBusy;
             }
-            let worker = parked(now).trailing_zeros() as usize;
+            let easy = parked(now) & !self.in_driver.load(Ordering::Relaxed);
+            let candidates = if easy == 0 { parked(now) } else { easy };
+            let worker = candidates.trailing_zeros() as usize;
             let next = (now & !(1 << worker)) + SEARCHER;
             // Relaxed: the parker's word carries what the woken worker must see.
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
-                    self.parkers[worker].unpark(None::<&NoDriver>);
+                    self.unpark(worker);
                     return Notified::Enough;
                 }
                 Err(found) => now = found,
@@ -84,7 +105,7 @@ impl Sleep {
         while now & bit != 0 {
             let next = (now & !bit) + SEARCHER;
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return self.parkers[worker].unpark(None::<&NoDriver>),
+                Ok(_) => return self.unpark(worker),
                 Err(found) => now = found,
             }
         }
@@ -92,9 +113,7 @@ impl Sleep {
 
     /// Makes every worker look at its reasons again, for instance at a flag that says stop.
     pub(crate) fn notify_all(&self) {
-        for parker in &self.parkers {
-            parker.unpark(None::<&NoDriver>);
-        }
+        (0..WORKERS_PER_SET).for_each(|worker| self.unpark(worker));
     }
 
     /// An awake worker without work wants to search. Refused if half of the others do already:
@@ -154,6 +173,19 @@ impl Sleep {
     /// as a searcher now. `false`: a stray unpark, it is still announced.
     pub(crate) fn park(&self, worker: usize) -> bool {
         self.parkers[worker].park();
+        self.is_taken(worker)
+    }
+
+    /// As [`park`](Sleep::park), in the driver, which may return for its own reasons. `false`: it is
+    /// still announced.
+    pub(crate) fn park_in(&self, worker: usize, sleep: impl FnOnce()) -> bool {
+        self.in_driver.store(1 << worker, Ordering::Relaxed);
+        self.parkers[worker].park_in(sleep);
+        self.in_driver.store(0, Ordering::Relaxed);
+        self.is_taken(worker)
+    }
+
+    fn is_taken(&self, worker: usize) -> bool {
         self.word.load(Ordering::Relaxed) & (1 << worker) == 0
     }
 

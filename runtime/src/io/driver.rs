@@ -1,0 +1,263 @@
+//! The poller, and the right to sleep in it.
+//!
+//! Whoever holds the [`Turn`] may wait for events; the lock is only ever tried, never waited for: somebody who
+//! does not get it knows that another thread is there, or was a moment ago and will come again
+//! before it sleeps elsewhere.
+//!
+//! **If all workers sleep, one of them sleeps here.** Take the last turn that was given back. Whoever gave it
+//! back was awake, and goes to sleep later. If it gets the turn again then, it sleeps here. If not, somebody
+//! took it after that, who cannot have given it back (it was the last), and so sleeps here. No ordering
+//! is needed for that: it speaks of one word, the lock.
+//!
+//! Waits have no timeout: time is the timer's.
+
+use std::fmt;
+use std::io;
+use std::task::Waker;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use super::readiness::{Direction, ERROR, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED};
+use super::slab::Slab;
+use crate::primitive::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sys;
+
+/// Events taken at a time.
+const EVENTS: usize = 1024;
+
+/// Of what wakes the sleeper.
+const WAKE: Token = Token(usize::MAX);
+
+/// What a token has for the generation (all of it where `usize` has 64 bits).
+const GENERATION_BITS: u32 = if usize::BITS >= 64 { 32 } else { 8 };
+const INDEX_BITS: u32 = if usize::BITS >= 64 { 31 } else { usize::BITS - GENERATION_BITS - 1 };
+
+pub(crate) struct Driver {
+    registry: Registry,
+    waker: mio::Waker,
+    poller: Mutex<Poller>,
+    slab: Slab,
+    /// Somebody sleeps in it. (A hint.)
+    manned: AtomicBool,
+    /// How often somebody has waited or looked.
+    turns: AtomicU64,
+    /// Which process it belongs to: a child of it shares the poller, and must not touch it.
+    process: u32,
+}
+
+struct Poller {
+    poll: Poll,
+    events: Events,
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("registered", &self.slab.len()).finish_non_exhaustive()
+    }
+}
+
+/// What somebody is told who uses a socket after its runtime has ended.
+pub(crate) fn shut_down() -> io::Error {
+    io::Error::other(
+        "the runtime of this socket was shut down, and nobody watches over the socket any more; \
+         make sockets inside the runtime that uses them",
+    )
+}
+
+impl Driver {
+    pub(crate) fn new() -> io::Result<Driver> {
+        let say = |error: io::Error| {
+            io::Error::new(error.kind(), format!("the system refused the I/O driver: {error}"))
+        };
+        let poll = Poll::new().map_err(say)?;
+        let registry = poll.registry().try_clone().map_err(say)?;
+        let waker = mio::Waker::new(&registry, WAKE).map_err(say)?;
+        Ok(Driver {
+            registry,
+            waker,
+            poller: Mutex::new(Poller { poll, events: Events::with_capacity(EVENTS) }),
+            slab: Slab::new(),
+            manned: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            process: sys::fork_generation(),
+        })
+    }
+
+    // ── for those who poll it ─────────────────────────────────────────────────────────────────
+
+    /// The right to wait for events, if nobody has it.
+    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+        let poller = self.poller.try_lock()?;
+        Some(Turn { driver: self, poller })
+    }
+
+    /// Ends the current or else the next wait.
+    pub(crate) fn wake(&self) {
+        // Fails only if the poller is gone.
+        let _ = self.waker.wake();
+    }
+
+    /// A look that may be out of date.
+    #[allow(dead_code, reason = "for the monitor")]
+    pub(crate) fn is_manned(&self) -> bool {
+        self.manned.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody has waited or looked. (If it does not change, nobody has.)
+    #[allow(dead_code, reason = "for the monitor")]
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    // ── for registrations ─────────────────────────────────────────────────────────────────────
+
+    /// Watches over a source. `assumed`: what it is taken to be ready for.
+    pub(crate) fn register(
+        &self,
+        source: &mut impl Source,
+        interest: Interest,
+        assumed: u64,
+    ) -> io::Result<(u32, u32)> {
+        assert!(
+            self.is_of_this_process(),
+            "this process was forked after the runtime was made: its sockets are watched over in \
+             the parent only; make a new filch::Runtime in the child"
+        );
+        let index = self.slab.take().ok_or_else(shut_down)?;
+        let readiness = self.readiness(index);
+        let generation = readiness.begin(assumed);
+        match self.registry.register(source, token(index, generation), interest) {
+            Ok(()) => Ok((index, generation)),
+            Err(error) => {
+                self.release(index);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn deregister(&self, source: &mut impl Source, index: u32) {
+        if self.is_of_this_process() {
+            // A socket that the system has forgotten already is none to be taken out.
+            let _ = self.registry.deregister(source);
+        }
+        self.release(index);
+    }
+
+    fn release(&self, index: u32) {
+        self.readiness(index).end();
+        self.slab.give_back(index);
+    }
+
+    pub(crate) fn readiness(&self, index: u32) -> &Readiness {
+        self.slab.get(index).expect("a registration has its place")
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.process == sys::fork_generation()
+    }
+
+    /// There will be no more events.
+    pub(crate) fn close(&self) {
+        let mut wakers = Vec::new();
+        self.slab.close(|readiness| readiness.shut(&mut wakers));
+        wake_all(&mut wakers);
+    }
+}
+
+/// The right to wait for events: there is only one.
+pub(crate) struct Turn<'a> {
+    driver: &'a Driver,
+    poller: MutexGuard<'a, Poller>,
+}
+
+impl Turn<'_> {
+    /// Sleeps until there are events, or somebody calls [`Driver::wake`].
+    pub(crate) fn wait(&mut self) {
+        self.driver.manned.store(true, Ordering::Relaxed);
+        self.poll(None);
+        self.driver.manned.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes what there is.
+    pub(crate) fn look(&mut self) {
+        self.poll(Some(Duration::ZERO));
+    }
+
+    fn poll(&mut self, limit: Option<Duration>) {
+        let Poller { poll, events } = &mut *self.poller;
+        match poll.poll(events, limit) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            // Somebody has closed a file descriptor that is not his.
+            Err(error) => panic!("the I/O driver's poller failed: {error}"),
+        }
+        let turns = &self.driver.turns;
+        turns.store(turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Hands over what came, in the order in which it came; gives the turn back. The wakers are to be called by
+    /// the caller, who holds nothing any more.
+    pub(crate) fn deliver(self, wakers: &mut Vec<Waker>) {
+        for event in &self.poller.events {
+            if event.token() == WAKE {
+                continue;
+            }
+            let (index, generation) = split(event.token());
+            if let Some(readiness) = self.driver.slab.get(index) {
+                readiness.deliver(generation, flags(event), wakers);
+            }
+        }
+    }
+}
+
+/// Calls wakers; one that panics keeps no others from being called.
+pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
+    wakers.drain(..).for_each(|waker| crate::task::cell::contained(|| waker.wake()));
+}
+
+fn flags(event: &mio::event::Event) -> u64 {
+    let mut flags = 0;
+    let mut add = |is: bool, flag: u64| flags |= if is { flag } else { 0 };
+    add(event.is_readable(), READ);
+    add(event.is_writable(), WRITE);
+    add(event.is_read_closed(), READ_CLOSED);
+    add(event.is_write_closed(), WRITE_CLOSED);
+    add(event.is_error(), ERROR);
+    flags
+}
+
+impl Direction {
+    pub(crate) fn interest(self) -> Interest {
+        match self {
+            Direction::Read => Interest::READABLE,
+            Direction::Write => Interest::WRITABLE,
+        }
+    }
+}
+
+fn token(index: u32, generation: u32) -> Token {
+    debug_assert!(index >> INDEX_BITS == 0);
+    let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
+    Token(generation << INDEX_BITS | index as usize)
+}
+
+fn split(token: Token) -> (u32, u32) {
+    let index = token.0 & ((1 << INDEX_BITS) - 1);
+    (index as u32, (token.0 >> INDEX_BITS) as u32)
+}
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_index_and_generation() {
+        for (index, generation) in [(0, 0), (1, 255), (1_000_000, 77), (0, 1)] {
+            let token = token(index, generation);
+            assert_ne!(token, WAKE);
+            assert_eq!(split(token), (index, generation));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Where a task that waits for a socket and the event that ends the wait meet.
+//!
+//! The poller is edge-triggered: it tells once that a socket *became* readable. So it must be remembered, until
+//! an operation finds out that it is no longer so (`WouldBlock`, or less read than asked for). All of it is one word:
+//!
+//! ```text
+//!  generation (32)          tick (24)            what it is ready for (8)
+//!  which registration       +1 with each event   READ WRITE READ_CLOSED WRITE_CLOSED ERROR SHUT
+//! ```
+//!
+//! Three parties race on it:
+//!
+//! - *An event ∥ an operation that finds nothing.* The operation looked at the word before, and takes the
+//!   readiness away only if the tick is still the same: an event in between counts.
+//! - *An event ∥ a task that begins to wait.* The task puts its waker down under the lock and then looks at the word once
+//!   more; the event changes the word and then takes the wakers under the lock. Whoever comes second to the lock
+//!   sees what the other did. So the word itself needs no ordering.
+//! - *An event ∥ the end of the registration.* The poller may have handed out an event for a socket that is
+//!   closed meanwhile, and whose slot is in use again. The generation in the event's token must equal that
+//!   of the word, and that of the wakers under the lock: such an event does nothing.
+
+use std::task::{Poll, Waker};
+
+use crate::primitive::{AtomicU64, Mutex, Ordering};
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Something can be read, a connection accepted; or the peer has closed, or there is an error.
+    Read,
+    /// Something can be written, or the connection is made; or there is an error.
+    Write,
+}
+
+pub(crate) const READ: u64 = 1;
+pub(crate) const WRITE: u64 = 1 << 1;
+pub(crate) const READ_CLOSED: u64 = 1 << 2;
+pub(crate) const WRITE_CLOSED: u64 = 1 << 3;
+pub(crate) const ERROR: u64 = 1 << 4;
+/// The driver is gone: there will be no more events.
+pub(crate) const SHUT: u64 = 1 << 5;
+
+const FLAGS: u64 = (1 << 8) - 1;
+const TICK: u64 = 1 << 8;
+const TICKS: u64 = ((1 << 24) - 1) << 8;
+const GENERATION: u32 = 32;
+
+impl Direction {
+    /// Which flags end a wait.
+    fn mask(self) -> u64 {
+        match self {
+            Direction::Read => READ | READ_CLOSED | ERROR | SHUT,
+            Direction::Write => WRITE | WRITE_CLOSED | ERROR | SHUT,
+        }
+    }
+
+    /// Which flag an operation that found nothing takes away. What is closed stays so.
+    fn passing(self) -> u64 {
+        match self {
+            Direction::Read => READ,
+            Direction::Write => WRITE,
+        }
+    }
+}
+
+/// One look at the word, with a reason to try the operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    seen: u64,
+    direction: Direction,
+}
+
+impl Ready {
+    pub(crate) fn is_shut(self) -> bool {
+        self.seen & SHUT != 0
+    }
+
+    /// The peer has closed, or there is an error: no new event may announce what is still to be read.
+    pub(crate) fn is_final(self) -> bool {
+        self.seen & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0
+    }
+}
+
+/// Who waits.
+#[derive(Debug)]
+struct Waiter {
+    /// 0: a task that polls; others take their place back when they are dropped.
+    key: u64,
+    direction: Direction,
+    waker: Waker,
+}
+
+/// Most tasks that may *poll* the same direction side by side without waking each other.
+const POLLERS: usize = 8;
+
+#[derive(Debug, Default)]
+struct Waiters {
+    generation: u32,
+    last_key: u64,
+    /// Mostly there is only one: then nothing is allocated.
+    first: Option<Waiter>,
+    more: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    word: AtomicU64,
+    waiters: Mutex<Waiters>,
+}
+
+impl Readiness {
+    pub(crate) fn new() -> Readiness {
+        Readiness { word: AtomicU64::new(0), waiters: Mutex::new(Waiters::default()) }
+    }
+
+    // ── the registration's side ───────────────────────────────────────────────────────────────
+
+    /// A new registration begins to use the slot, and answers its generation. `assumed`: what it is taken to
+    /// be ready for, so that the first operation is simply tried.
+    pub(crate) fn begin(&self, assumed: u64) -> u32 {
+        let generation = self.waiters.lock().generation;
+        self.word.store(u64::from(generation) << GENERATION | assumed, Ordering::Relaxed);
+        generation
+    }
+
+    /// The registration ends: what comes for it from now on finds nobody.
+    pub(crate) fn end(&self) {
+        let mut waiters = self.waiters.lock();
+        let next = waiters.generation.wrapping_add(1);
+        waiters.generation = next;
+        self.word.store(u64::from(next) << GENERATION, Ordering::Relaxed);
+        let mut left = Vec::new();
+        waiters.take(&mut left, |_| true);
+        drop(waiters);
+        drop(left);
+    }
+
+    #[inline]
+    pub(crate) fn look(&self, direction: Direction) -> Option<Ready> {
+        let seen = self.word.load(Ordering::Relaxed);
+        (seen & direction.mask() != 0).then_some(Ready { seen, direction })
+    }
+
+    /// Waits with this waker, unless it is ready already. `key`: 0 for a task that polls, else
+    /// what [`Readiness::new_key`] gave.
+    pub(crate) fn poll(&self, direction: Direction, key: u64, waker: &Waker) -> Poll<Ready> {
+        if let Some(ready) = self.look(direction) {
+            return Poll::Ready(ready);
+        }
+        // Wakers are foreign code: cloned before the lock, dropped and woken after it.
+        let known = self.waiters.lock().iter().any(|waiter| waiter.is(direction, key, waker));
+        if !known {
+            let new = Waiter { key, direction, waker: waker.clone() };
+            let replaced = self.waiters.lock().put(new);
+            match replaced {
+                // Its own older waker.
+                Some(Waiter { key: 1.., .. }) | None => {}
+                // One too many: it looks again, and none waits in vain.
+                Some(other) => other.waker.wake(),
+            }
+        }
+        match self.look(direction) {
+            Some(ready) => Poll::Ready(ready),
+            None => Poll::Pending,
+        }
+    }
+
+    /// For a wait that can be taken back.
+    pub(crate) fn new_key(&self) -> u64 {
+        let mut waiters = self.waiters.lock();
+        waiters.last_key += 1;
+        waiters.last_key
+    }
+
+    /// The wait with this key is over.
+    pub(crate) fn forget(&self, key: u64) {
+        let mut left = Vec::new();
+        self.waiters.lock().take(&mut left, |waiter| waiter.key == key);
+        drop(left);
+    }
+
+    /// An operation after `ready` found nothing: it takes a new event to try again (if none came since).
+    pub(crate) fn clear(&self, ready: Ready) {
+        let passing = ready.direction.passing();
+        let mut now = self.word.load(Ordering::Relaxed);
+        while now & TICKS == ready.seen & TICKS && now & passing != 0 {
+            let next = now & !passing;
+            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(found) => now = found,
+            }
+        }
+    }
+
+    // ── the driver's side ─────────────────────────────────────────────────────────────────────
+
+    /// An event for the registration of this generation: whoever waits for it is to be woken by
+    /// the caller.
+    pub(crate) fn deliver(&self, generation: u32, flags: u64, wake: &mut Vec<Waker>) {
+        let mut now = self.word.load(Ordering::Relaxed);
+        loop {
+            if (now >> GENERATION) as u32 != generation {
+                return;
+            }
+            let tick = now.wrapping_add(TICK) & TICKS;
+            let next = (now & !TICKS) | tick | (flags & FLAGS);
+            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(found) => now = found,
+            }
+        }
+        let mut waiters = self.waiters.lock();
+        if waiters.generation == generation {
+            waiters.take(wake, |waiter| flags & waiter.direction.mask() != 0);
+        }
+    }
+
+    /// There will be no more events for anybody.
+    pub(crate) fn shut(&self, wake: &mut Vec<Waker>) {
+        let generation = self.waiters.lock().generation;
+        self.deliver(generation, SHUT, wake);
+    }
+}
+
+impl Waiter {
+    fn is(&self, direction: Direction, key: u64, waker: &Waker) -> bool {
+        self.direction == direction && self.key == key && self.waker.will_wake(waker)
+    }
+}
+
+impl Waiters {
+    fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.first.iter().chain(&self.more)
+    }
+
+    /// Puts one in, and answers whose place it took: its own older one, or that of the eldest poller, if
+    /// there are too many.
+    fn put(&mut self, new: Waiter) -> Option<Waiter> {
+        if self.first.is_none() {
+            self.first = Some(new);
+            return None;
+        }
+        let same = |old: &Waiter| old.key == new.key && old.direction == new.direction;
+        let is_full = new.key == 0 && self.iter().filter(|old| same(old)).count() >= POLLERS;
+        let replaces = |old: &Waiter| same(old) && (new.key != 0 || is_full);
+        if self.first.as_ref().is_some_and(replaces) {
+            let old = self.first.take();
+            if is_full {
+                // The eldest goes, the new one comes last.
+                self.more.push(new);
+            } else {
+                self.first = Some(new);
+            }
+            return old;
+        }
+        let place = self.more.iter().position(replaces);
+        let old = place.map(|place| self.more.remove(place));
+        self.more.push(new);
+        old
+    }
+
+    /// Moves the wakers of those who are meant, in the order in which they came.
+    fn take(&mut self, into: &mut Vec<Waker>, is_meant: impl Fn(&Waiter) -> bool) {
+        if let Some(waiter) = self.first.take_if(|waiter| is_meant(waiter)) {
+            into.push(waiter.waker);
+        }
+        if !self.more.is_empty() {
+            let (meant, left) = self.more.drain(..).partition(|waiter| is_meant(waiter));
+            self.more = left;
+            let meant: Vec<Waiter> = meant;
+            into.extend(meant.into_iter().map(|waiter| waiter.waker));
+        }
+    }
+}

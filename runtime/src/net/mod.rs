@@ -1,0 +1,29 @@
+//! Sockets.
+//!
+//! ```
+//! use filch::net::{TcpListener, TcpStream};
+//!
+//! filch::run(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let server = filch::spawn(async move {
+//!         let (mut stream, _peer) = listener.accept().await?;
+//!         let mut text = [0; 5];
+//!         stream.read_exact(&mut text).await?;
+//!         stream.write_all(&text).await
+//!     });
+//!     let mut stream = TcpStream::connect(address).await?;
+//!     stream.write_all(b"hello").await?;
+//!     let mut answer = [0; 5];
+//!     stream.read_exact(&mut answer).await?;
+//!     assert_eq!(&answer, b"hello");
+//!     server.await?
+//! })
+//! # .unwrap();
+//! ```
+
+mod resolve;
+mod tcp;
+
+pub use self::resolve::{ToAddrs, lookup};
+pub use self::tcp::{TcpListener, TcpStream};

@@ -1,0 +1,121 @@
+//! From names to addresses.
+//!
+//! The system's resolver blocks, so names are looked up by the pool for blocking calls; what is an
+//! address already costs nothing.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+
+use crate::blocking::spawn_blocking;
+
+/// What [`ToAddrs`] says: addresses, or a question to the resolver.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addrs {
+    Known(Vec<SocketAddr>),
+    Name(String, Option<u16>),
+}
+
+/// What can be bound or connected to: addresses, or a name with a port.
+///
+/// Implemented for [`SocketAddr`], `(IpAddr, u16)`, slices of addresses, and for names: `"localhost:80"`,
+/// `("localhost", 80)`. Names are looked up on a thread for blocking calls.
+#[doc(alias = "ToSocketAddrs")]
+#[doc(alias = "getaddrinfo")]
+pub trait ToAddrs {
+    #[doc(hidden)]
+    fn to_addrs(&self) -> Addrs;
+}
+
+/// Looks a name up. In the order in which the system's resolver gives them.
+///
+/// # Errors
+///
+/// The resolver's; `InvalidInput` for a name without a port.
+///
+/// # Cancel safety
+///
+/// Dropping the future forgets the question; the thread that asks it goes on until it has the answer.
+///
+/// ```
+/// let addresses = filch::run(filch::net::lookup("localhost:80")).unwrap();
+/// assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+/// ```
+#[doc(alias = "getaddrinfo")]
+#[doc(alias = "lookup_host")]
+pub async fn lookup(name: impl ToAddrs) -> io::Result<Vec<SocketAddr>> {
+    look_up(name.to_addrs()).await
+}
+
+pub(super) async fn look_up(addrs: Addrs) -> io::Result<Vec<SocketAddr>> {
+    let (name, port) = match addrs {
+        Addrs::Known(known) => return Ok(known),
+        Addrs::Name(name, port) => (name, port),
+    };
+    let found = spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
+        Ok(match port {
+            Some(port) => (name.as_str(), port).to_socket_addrs()?.collect(),
+            None => name.to_socket_addrs()?.collect(),
+        })
+    });
+    found.await?
+}
+
+impl ToAddrs for str {
+    fn to_addrs(&self) -> Addrs {
+        match self.parse() {
+            Ok(address) => Addrs::Known(vec![address]),
+            Err(_) => Addrs::Name(self.to_owned(), None),
+        }
+    }
+}
+
+impl ToAddrs for String {
+    fn to_addrs(&self) -> Addrs {
+        self.as_str().to_addrs()
+    }
+}
+
+impl ToAddrs for (&str, u16) {
+    fn to_addrs(&self) -> Addrs {
+        match self.0.parse::<IpAddr>() {
+            Ok(ip) => Addrs::Known(vec![(ip, self.1).into()]),
+            Err(_) => Addrs::Name(self.0.to_owned(), Some(self.1)),
+        }
+    }
+}
+
+impl ToAddrs for (String, u16) {
+    fn to_addrs(&self) -> Addrs {
+        (self.0.as_str(), self.1).to_addrs()
+    }
+}
+
+impl ToAddrs for [SocketAddr] {
+    fn to_addrs(&self) -> Addrs {
+        Addrs::Known(self.to_vec())
+    }
+}
+
+impl ToAddrs for Vec<SocketAddr> {
+    fn to_addrs(&self) -> Addrs {
+        Addrs::Known(self.clone())
+    }
+}
+
+macro_rules! known {
+    ($($type:ty),*) => {$(
+        impl ToAddrs for $type {
+            fn to_addrs(&self) -> Addrs {
+                Addrs::Known(vec![SocketAddr::from(*self)])
+            }
+        }
+    )*};
+}
+known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+
+impl<T: ToAddrs + ?Sized> ToAddrs for &T {
+    fn to_addrs(&self) -> Addrs {
+        (**self).to_addrs()
+    }
+}
