@@ -256,10 +256,6 @@ impl Builder {
         if let Some(bytes) = threads.stack_size {
             timer = timer.stack_size(bytes);
         }
-        let timer = timer.start().map_err(|error| {
-            let text = format!("the system refused the timer thread: {error}");
-            io::Error::new(error.kind(), text)
-        })?;
         Runtime::start(self.config, workers, timer)
     }
 }

@@ -15,6 +15,7 @@ use crate::builder::{Builder, Config};
 use crate::context;
 use crate::error::JoinError;
 use crate::primitive::{Condvar, Mutex};
+use crate::scheduler::monitor::{Sampler, Unpark};
 use crate::scheduler::quiet::Quiet;
 use crate::scheduler::table::Table;
 use crate::scheduler::worker::Worker;
@@ -111,8 +112,21 @@ impl Runtime {
         Builder::new()
     }
 
-    pub(crate) fn start(config: Config, workers: usize, timer: Timer) -> io::Result<Runtime> {
+    pub(crate) fn start(
+        config: Config,
+        workers: usize,
+        timer: filch_timer::Builder,
+    ) -> io::Result<Runtime> {
         let scheduler = Scheduler::obtain(workers);
+        let table = Arc::new(Table::new(workers));
+        let mut sampler = Sampler::new(scheduler, Arc::clone(&table));
+        let timer = timer.each_turn(move || sampler.look()).start().map_err(|error| {
+            scheduler.give_back();
+            let text = format!("the system refused the timer thread: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+        let unpark = timer.clone();
+        scheduler.monitor.set_unpark(Some(Unpark(Arc::new(move || unpark.unpark()))));
         let quiet = timer.clock().is_manual().then(|| {
             let timer = timer.clone();
             Arc::new(Quiet::new(scheduler, workers, Box::new(move || go_to_next_deadline(&timer))))
@@ -120,7 +134,7 @@ impl Runtime {
         scheduler.set_on_unhandled(config.on_unhandled.clone());
         let shared = Shared {
             scheduler,
-            table: Arc::new(Table::new(workers)),
+            table,
             timer,
             quiet,
             blocking: Pool::new(config.blocking),

@@ -100,13 +100,11 @@ impl Driver {
     }
 
     /// A look that may be out of date.
-    #[allow(dead_code, reason = "for the monitor")]
     pub(crate) fn is_manned(&self) -> bool {
         self.manned.load(Ordering::Relaxed)
     }
 
     /// How often somebody has waited or looked. (If it does not change, nobody has.)
-    #[allow(dead_code, reason = "for the monitor")]
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }

@@ -8,12 +8,13 @@
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
 //! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken,
-//! [`live`] knows who waits, [`table`] shows the workers to each other, [`quiet`] notices when nothing
+//! [`live`] knows who waits, [`monitor`] helps when a poll takes long, [`table`] shows the workers to each other, [`quiet`] notices when nothing
 //! can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
 pub(crate) mod due;
 pub(crate) mod injector;
 pub(crate) mod live;
+pub(crate) mod monitor;
 pub(crate) mod park;
 pub(crate) mod queue;
 pub(crate) mod quiet;
@@ -31,7 +32,9 @@ use crossbeam_utils::CachePadded;
 use self::due::Due;
 use self::injector::Injector;
 use self::live::{Left, LiveList};
+use self::monitor::Monitor;
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
+use self::table::Table;
 use crate::error::JoinError;
 use crate::io::Door;
 use crate::primitive::unmodelled;
@@ -48,6 +51,7 @@ pub(crate) struct Scheduler {
     sets: Box<[WorkerSet]>,
     /// To the I/O driver, once there is one.
     door: Arc<Door>,
+    pub(crate) monitor: Monitor,
     /// One for each worker, then one for what `block_on` polls.
     lists: Box<[CachePadded<LiveList>]>,
     workers: AtomicUsize,
@@ -101,6 +105,7 @@ impl Scheduler {
         Scheduler {
             sets: (0..sets).map(|_| WorkerSet::new(Arc::clone(&door))).collect(),
             door,
+            monitor: Monitor::default(),
             lists: (0..=sets * WORKERS_PER_SET).map(|_| CachePadded::default()).collect(),
             workers: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
@@ -181,6 +186,7 @@ impl Scheduler {
     pub(crate) fn give_back(&'static self) {
         self.set_on_unhandled(None);
         self.set_jobs(None);
+        self.monitor.set_unpark(None);
         SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(self);
     }
 
@@ -272,6 +278,14 @@ impl Scheduler {
                 && set.due.is_empty()
                 && set.inboxes.iter().all(Stack::is_empty)
         })
+    }
+
+    /// A look at every source. `except`: this worker's own deque does not count.
+    fn is_work_visible(&self, table: &Table, except: Option<usize>) -> bool {
+        self.sets.iter().any(|set| !set.injector.is_empty() || !set.due.is_empty())
+            || table.entries().any(|(i, entry)| {
+                Some(i) != except && !entry.stealer.is_empty() || entry.slot.has_loot()
+            })
     }
 
     fn is_anybody_parked(&self) -> bool {

@@ -22,7 +22,7 @@ use super::sleep::{Sleep, WORKERS_PER_SET, notify_fence};
 use super::slot;
 use super::table::{Entry, Table};
 use super::{Cause, Scheduler, WorkerSet};
-use crate::io::driver::{self, Driver, Turn};
+use crate::io::driver::{self, Driver};
 use crate::primitive::tls;
 use crate::task::cell::Chain;
 use crate::task::polling::{self, Blocking};
@@ -500,10 +500,7 @@ impl Worker {
 
     /// A look at every source. `own`: this worker's own deque counts.
     fn is_work_visible(&self, own: bool) -> bool {
-        self.scheduler.sets.iter().any(|set| !set.injector.is_empty() || !set.due.is_empty())
-            || self.table.entries().any(|(i, entry)| {
-                (i != self.index || own) && !entry.stealer.is_empty() || entry.slot.has_loot()
-            })
+        self.scheduler.is_work_visible(&self.table, (!own).then_some(self.index))
     }
 
     // ── parking ───────────────────────────────────────────────────────────────────────────────
@@ -542,8 +539,15 @@ impl Worker {
     fn sleep(&self, sleep: &Sleep, bit: usize) -> bool {
         if self.scheduler.door.is_used() {
             if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
-                let taken = sleep.park_in(bit, || turn.wait());
-                self.take_events(turn);
+                let mut taken = sleep.park_in(bit, || turn.wait());
+                let mut wakers = self.wakers.take();
+                turn.deliver(&mut wakers);
+                if !taken && !wakers.is_empty() {
+                    // Awake before it wakes: else it might choose itself to be woken.
+                    sleep.retract(bit);
+                    taken = true;
+                }
+                self.wake_all(wakers);
                 return taken;
             }
         }
@@ -565,16 +569,20 @@ impl Worker {
         self.next_driver_look.set(self.tick.get().wrapping_add(DRIVER_EVERY));
         if self.scheduler.door.is_used() {
             if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
+                let mut wakers = self.wakers.take();
                 turn.look();
-                self.take_events(turn);
+                turn.deliver(&mut wakers);
+                self.wake_all(wakers);
             }
         }
     }
 
-    /// Gives the turn back, and puts all that the events wake at the end of the own queue, in their order.
-    fn take_events(&self, turn: Turn<'_>) {
-        let mut wakers = self.wakers.take();
-        turn.deliver(&mut wakers);
+    /// Puts all that the driver's events wake at the end of the own queue, in their order. From here on the driver may be
+    /// unmanned, though others sleep: if it stays so for long, the monitor wakes one.
+    fn wake_all(&self, mut wakers: Vec<Waker>) {
+        if self.scheduler.is_anybody_parked() {
+            self.scheduler.monitor.arm();
+        }
         if !wakers.is_empty() {
             self.landing.replace(Some(Vec::with_capacity(wakers.len())));
             driver::wake_all(&mut wakers);
