@@ -250,6 +250,63 @@ fn split(token: Token) -> (u32, u32) {
 mod tests {
     use super::*;
 
+    /// Two connected sockets, the first of them watched over, and its place.
+    fn watched(driver: &Driver) -> (mio::net::UdpSocket, std::net::UdpSocket, u32) {
+        let mut one = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        other.connect(one.local_addr().unwrap()).unwrap();
+        let (index, _) = driver.register(&mut one, Interest::READABLE, 0).unwrap();
+        (one, other, index)
+    }
+
+    #[test]
+    fn an_event_for_a_socket_that_is_gone_does_nothing_to_the_next_one_in_its_place() {
+        let driver = Driver::new().unwrap();
+        let (mut one, other, index) = watched(&driver);
+        other.send(b"news").unwrap();
+        let mut turn = driver.try_turn().unwrap();
+        turn.wait();
+        // The event is on its way; its socket is closed, and another takes the place.
+        driver.deregister(&mut one, index);
+        let (_next, other, again) = watched(&driver);
+        assert_eq!(again, index);
+        let poll = || driver.readiness(index).poll(Direction::Read, None, Waker::noop());
+        assert!(poll().is_pending());
+        let mut wakers = Vec::new();
+        turn.deliver(&mut wakers);
+        assert!(wakers.is_empty() && poll().is_pending(), "it was not meant");
+        // Whereas its own event is.
+        other.send(b"news").unwrap();
+        let mut turn = driver.try_turn().unwrap();
+        turn.wait();
+        turn.deliver(&mut wakers);
+        assert!(wakers.len() == 1 && poll().is_ready());
+    }
+
+    #[test]
+    fn only_one_has_the_turn_and_it_can_be_woken() {
+        let driver = Driver::new().unwrap();
+        let mut turn = driver.try_turn().unwrap();
+        assert!(driver.try_turn().is_none());
+        driver.wake();
+        turn.wait(); // returns
+        let mut wakers = Vec::new();
+        turn.deliver(&mut wakers);
+        assert!(wakers.is_empty() && driver.try_turn().is_some());
+    }
+
+    #[test]
+    fn after_the_end_whoever_waits_is_woken_and_nobody_new_is_taken() {
+        let driver = Driver::new().unwrap();
+        let (mut one, _other, index) = watched(&driver);
+        let poll = || driver.readiness(index).poll(Direction::Read, None, Waker::noop());
+        assert!(poll().is_pending());
+        driver.close();
+        assert!(matches!(poll(), std::task::Poll::Ready(ready) if ready.is_shut()));
+        driver.deregister(&mut one, index);
+        assert!(driver.register(&mut one, Interest::READABLE, 0).is_err());
+    }
+
     #[test]
     fn a_token_is_index_and_generation() {
         for (index, generation) in [(0, 0), (1, 255), (1_000_000, 77), (0, 1)] {

@@ -84,11 +84,14 @@ impl Ready {
 /// Who waits.
 #[derive(Debug)]
 struct Waiter {
-    /// 0: a task that polls; others take their place back when they are dropped.
+    /// [`POLLS`], or the number of a wait that is taken back when it is dropped.
     key: u64,
     direction: Direction,
     waker: Waker,
 }
+
+/// The key of tasks that only poll.
+const POLLS: u64 = 0;
 
 /// Most tasks that may *poll* the same direction side by side without waking each other.
 const POLLERS: usize = 8;
@@ -141,35 +144,42 @@ impl Readiness {
         (seen & direction.mask() != 0).then_some(Ready { seen, direction })
     }
 
-    /// Waits with this waker, unless it is ready already. `key`: 0 for a task that polls, else
-    /// what [`Readiness::new_key`] gave.
-    pub(crate) fn poll(&self, direction: Direction, key: u64, waker: &Waker) -> Poll<Ready> {
+    /// Waits with this waker, unless it is ready already. `key`: of a wait that can be taken back, 0
+    /// before it is given one here.
+    pub(crate) fn poll(
+        &self,
+        direction: Direction,
+        key: Option<&mut u64>,
+        waker: &Waker,
+    ) -> Poll<Ready> {
         if let Some(ready) = self.look(direction) {
             return Poll::Ready(ready);
         }
         // Wakers are foreign code: cloned before the lock, dropped and woken after it.
-        let known = self.waiters.lock().iter().any(|waiter| waiter.is(direction, key, waker));
-        if !known {
-            let new = Waiter { key, direction, waker: waker.clone() };
-            let replaced = self.waiters.lock().put(new);
-            match replaced {
-                // Its own older waker.
-                Some(Waiter { key: 1.., .. }) | None => {}
-                // One too many: it looks again, and none waits in vain.
-                Some(other) => other.waker.wake(),
+        let mut new = Waiter { key: POLLS, direction, waker: waker.clone() };
+        let replaced = {
+            let mut waiters = self.waiters.lock();
+            if let Some(key) = key {
+                if *key == 0 {
+                    waiters.last_key += 1;
+                    *key = waiters.last_key;
+                }
+                new.key = *key;
             }
+            waiters.put(new)
+        };
+        match replaced {
+            // One poller too many: it looks again, and none waits in vain.
+            Some(other) if other.key == POLLS && !other.waker.will_wake(waker) => {
+                other.waker.wake();
+            }
+            // The same wait's older waker.
+            other => drop(other),
         }
         match self.look(direction) {
             Some(ready) => Poll::Ready(ready),
             None => Poll::Pending,
         }
-    }
-
-    /// For a wait that can be taken back.
-    pub(crate) fn new_key(&self) -> u64 {
-        let mut waiters = self.waiters.lock();
-        waiters.last_key += 1;
-        waiters.last_key
     }
 
     /// The wait with this key is over.
@@ -223,8 +233,11 @@ impl Readiness {
 }
 
 impl Waiter {
-    fn is(&self, direction: Direction, key: u64, waker: &Waker) -> bool {
-        self.direction == direction && self.key == key && self.waker.will_wake(waker)
+    /// Is this the same wait, perhaps with another waker?
+    fn is_same_as(&self, other: &Waiter) -> bool {
+        self.direction == other.direction
+            && self.key == other.key
+            && (self.key != POLLS || self.waker.will_wake(&other.waker))
     }
 }
 
@@ -233,30 +246,30 @@ impl Waiters {
         self.first.iter().chain(&self.more)
     }
 
-    /// Puts one in, and answers whose place it took: its own older one, or that of the eldest poller, if
-    /// there are too many.
+    /// Puts one in, and answers whose place it took: its own, or that of the eldest poller, if there
+    /// are too many.
     fn put(&mut self, new: Waiter) -> Option<Waiter> {
-        if self.first.is_none() {
+        let Some(first) = &mut self.first else {
             self.first = Some(new);
             return None;
+        };
+        if let Some(same) =
+            [first].into_iter().chain(&mut self.more).find(|old| old.is_same_as(&new))
+        {
+            return Some(std::mem::replace(same, new));
         }
-        let same = |old: &Waiter| old.key == new.key && old.direction == new.direction;
-        let is_full = new.key == 0 && self.iter().filter(|old| same(old)).count() >= POLLERS;
-        let replaces = |old: &Waiter| same(old) && (new.key != 0 || is_full);
-        if self.first.as_ref().is_some_and(replaces) {
-            let old = self.first.take();
-            if is_full {
-                // The eldest goes, the new one comes last.
-                self.more.push(new);
-            } else {
-                self.first = Some(new);
+        let polls = |old: &Waiter| old.key == POLLS && old.direction == new.direction;
+        let eldest = if new.key == POLLS && self.iter().filter(|old| polls(old)).count() >= POLLERS
+        {
+            match self.more.iter().position(polls) {
+                Some(place) => Some(self.more.remove(place)),
+                None => self.first.take(),
             }
-            return old;
-        }
-        let place = self.more.iter().position(replaces);
-        let old = place.map(|place| self.more.remove(place));
+        } else {
+            None
+        };
         self.more.push(new);
-        old
+        eldest
     }
 
     /// Moves the wakers of those who are meant, in the order in which they came.

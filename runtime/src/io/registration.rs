@@ -62,7 +62,7 @@ impl<S: Source> Registered<S> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<Ready>> {
-        checked(self.readiness().poll(direction, 0, cx.waker()))
+        checked(self.readiness().poll(direction, None, cx.waker()))
     }
 
     pub(crate) fn clear(&self, ready: Ready) {
@@ -216,10 +216,7 @@ impl<S: Source> Wait<'_, S> {
         if let Some(ready) = readiness.look(self.direction) {
             return checked(Poll::Ready(ready));
         }
-        if self.key == 0 {
-            self.key = readiness.new_key();
-        }
-        let polled = readiness.poll(self.direction, self.key, cx.waker());
+        let polled = readiness.poll(self.direction, Some(&mut self.key), cx.waker());
         if polled.is_pending() {
             polling::waits(Waits::at(self.site));
         }
