@@ -97,6 +97,8 @@
 //!
 //! How it works inside is told in `ARCHITECTURE.md`, and in each file's own words.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod blocking;
 mod builder;
 pub mod cancel;
@@ -106,6 +108,9 @@ mod entry;
 mod error;
 mod group;
 pub mod guide;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub mod hyper;
 mod inspect;
 pub mod io;
 pub mod net;

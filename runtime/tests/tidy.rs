@@ -18,7 +18,7 @@ const UNSAFE: [&str; 7] = [
 /// From the top down: a file may use its own layer and those below.
 const LAYERS: [&[&str]; 7] = [
     &["lib", "guide", "__private", "entry"],
-    &["group", "timeouts", "time", "cancel", "combine", "inspect", "net", "signal"],
+    &["group", "timeouts", "time", "cancel", "combine", "inspect", "net", "signal", "hyper"],
     &["runtime", "builder", "shutdown", "context", "spawn", "spawn_local", "blocking"],
     &["scheduler"],
     &["io"],

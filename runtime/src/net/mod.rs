@@ -22,8 +22,14 @@
 //! # .unwrap();
 //! ```
 
+#[cfg(feature = "hyper")]
+mod hyper;
 mod resolve;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+mod scratch;
 mod tcp;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 
 pub use self::resolve::{ToAddrs, lookup};
 pub use self::tcp::{TcpListener, TcpStream};

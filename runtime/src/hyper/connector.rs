@@ -1,0 +1,90 @@
+//! The way out for hyper-util's client.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ::hyper::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+
+use crate::net::TcpStream;
+
+/// Connects hyper-util's client (feature `hyper-client`) over TCP: to the host and the port of an `http://` address, port 80 if it
+/// names none.
+///
+/// For `https://` put a TLS connector on top of it (`hyper-rustls` takes one); this one refuses, rather than send in the
+/// open what was meant to be secret.
+///
+/// # Errors
+///
+/// `InvalidInput` for an address without a host or of another scheme; otherwise those of
+/// [`TcpStream::connect`].
+///
+#[cfg_attr(not(doctest), doc = include_str!("../../guide/hyper_client.md"))]
+#[doc(alias = "HttpConnector")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Connector;
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TcpStream;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        Box::pin(async move {
+            let (host, port) = target(&address)?;
+            let stream = TcpStream::connect((host, port)).await?;
+            // A request is written at once; waiting for more of it would only be late.
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+    }
+}
+
+fn target(address: &Uri) -> io::Result<(&str, u16)> {
+    let refused = |why: &str| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("cannot connect to `{address}`: {why}"))
+    };
+    if address.scheme_str() != Some("http") {
+        return Err(refused(
+            "this connector knows `http://` only; for others put one on top of it",
+        ));
+    }
+    let host = address.host().ok_or_else(|| refused("it names no host"))?;
+    // An IPv6 address stands in brackets there, and only there.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Ok((host, address.port_u16().unwrap_or(80)))
+}
+
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper-client")))]
+impl Connection for TcpStream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_apart() {
+        let target = |text: &str| {
+            let address = text.parse().unwrap();
+            super::target(&address).map(|(host, port)| format!("{host} {port}"))
+        };
+        assert_eq!(target("http://example.org/path").unwrap(), "example.org 80");
+        assert_eq!(target("http://user@127.0.0.1:8080").unwrap(), "127.0.0.1 8080");
+        assert_eq!(target("http://[::1]:81/").unwrap(), "::1 81");
+        for refused in ["https://example.org", "/path", "example.org:80"] {
+            let error = target(refused).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(refused), "{error}");
+        }
+    }
+}

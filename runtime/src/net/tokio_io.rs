@@ -1,0 +1,76 @@
+//! tokio's [`AsyncRead`] and [`AsyncWrite`] (feature `tokio-io`): each is what the trait of the same name of futures-io is.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::scratch::read_through;
+
+macro_rules! read {
+    ($($type:ty),* $(,)?) => {$(
+        #[cfg_attr(docsrs, doc(cfg(feature = "tokio-io")))]
+        impl AsyncRead for $type {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                poll_read(self, cx, buf)
+            }
+        }
+    )*};
+}
+
+macro_rules! write {
+    ($($type:ty),* $(,)?) => {$(
+        #[cfg_attr(docsrs, doc(cfg(feature = "tokio-io")))]
+        impl AsyncWrite for $type {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write(self, cx, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                futures_io::AsyncWrite::poll_flush(self, cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                futures_io::AsyncWrite::poll_close(self, cx)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                futures_io::AsyncWrite::poll_write_vectored(self, cx, bufs)
+            }
+        }
+    )*};
+}
+
+read!(super::TcpStream);
+write!(super::TcpStream);
+
+fn poll_read(
+    stream: Pin<&mut impl futures_io::AsyncRead>,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let is_initialized = buf.initialized().len() == buf.capacity();
+    if is_initialized {
+        let came = ready!(stream.poll_read(cx, buf.initialize_unfilled()))?;
+        buf.advance(came);
+        return Poll::Ready(Ok(()));
+    }
+    read_through(buf.remaining(), |memory| stream.poll_read(cx, memory), |came| buf.put_slice(came))
+}
