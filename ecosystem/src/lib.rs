@@ -1,0 +1,11 @@
+//! The libraries that filch's guide names, run on filch: `tests/`, and below the programs of the guide that need
+//! more packages than filch itself has.
+
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../runtime/guide/hyper.md")]
+    mod hyper {}
+
+    #[doc = include_str!("../../runtime/guide/hyper_client.md")]
+    mod hyper_client {}
+}
