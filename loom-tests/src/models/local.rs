@@ -34,7 +34,7 @@ impl Schedule for AtHome {
         match owner.inbox.push(task) {
             Ok(()) => {
                 notify_fence();
-                owner.sleep.notify(0);
+                let _ = owner.sleep.notify(0);
             }
             Err(task) => drop(task),
         }
@@ -124,12 +124,12 @@ impl Home {
             self.sleep.announce(0, false);
             loop {
                 if !self.inbox.is_empty() {
-                    self.sleep.retract(0);
+                    let _ = self.sleep.retract(0);
                     break;
                 }
                 let no_task_waits = self.list.is_empty() || seeded("leave-tasks-behind");
                 if self.is_closing() && no_task_waits {
-                    self.sleep.retract(0);
+                    let _ = self.sleep.retract(0);
                     let _ = self.sleep.stop_search();
                     if !seeded("leave-the-inbox-open") {
                         drop(self.inbox.close());

@@ -80,7 +80,7 @@ pub fn deque_push_last_park() {
                 }
                 sleep.announce(0, false);
                 while victim.is_empty() && !sleep.park(0) {}
-                sleep.retract(0);
+                let _ = sleep.retract(0);
                 let _ = sleep.stop_search();
             };
             run_on(task);
@@ -113,7 +113,7 @@ pub fn slot_open_last_park() {
                 }
                 sleep.announce(0, false);
                 while !slot.has_loot() && !sleep.park(0) {}
-                sleep.retract(0);
+                let _ = sleep.retract(0);
                 let _ = sleep.stop_search();
             };
             run_on(task);

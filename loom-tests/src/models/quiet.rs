@@ -98,7 +98,7 @@ impl Small {
                 let mut resting = None;
                 loop {
                     if !set.injector.is_empty() {
-                        set.sleep.retract(0);
+                        let _ = set.sleep.retract(0);
                         break;
                     }
                     if seat.stop.load(Ordering::Relaxed) == 1 {

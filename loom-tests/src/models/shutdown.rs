@@ -109,14 +109,14 @@ impl Office {
             self.sleep.announce(worker, false);
             loop {
                 if !self.injector.is_empty() {
-                    self.sleep.retract(worker);
+                    let _ = self.sleep.retract(worker);
                     break;
                 }
                 if self.phase.load(Ordering::Relaxed) == DRAINING {
                     self.hint_drained();
                 }
                 if self.is_closing() && self.list.is_empty() {
-                    self.sleep.retract(worker);
+                    let _ = self.sleep.retract(worker);
                     let _ = self.sleep.stop_search();
                     return;
                 }

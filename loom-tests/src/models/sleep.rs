@@ -34,7 +34,7 @@ fn park(work: &Work, sleep: &Sleep, worker: usize, searching: bool) {
     sleep.announce(worker, searching);
     loop {
         if !seeded("no-recheck") && is_visible(work) {
-            sleep.retract(worker);
+            let _ = sleep.retract(worker);
             return;
         }
         if sleep.park(worker) {
@@ -103,7 +103,7 @@ pub fn retract_notify_one() {
         let (work, sleep) = (work.clone(), sleep.clone());
         thread::spawn(move || {
             sleep.announce(0, false);
-            sleep.retract(0);
+            let _ = sleep.retract(0);
             let _ = sleep.stop_search();
             while !take(&work, 0) {
                 park(&work, &sleep, 0, false);
@@ -151,7 +151,7 @@ pub fn notify_one_worker() {
     };
     work[0].store(1, Ordering::Relaxed);
     notify_fence();
-    sleep.notify(0);
+    let _ = sleep.notify(0);
     worker.join().unwrap();
     assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");
 }
@@ -166,7 +166,7 @@ pub fn notify_all_stop() {
             while stop.load(Ordering::Relaxed) == 0 {
                 let _ = sleep.park(0);
             }
-            sleep.retract(0);
+            let _ = sleep.retract(0);
             let _ = sleep.stop_search();
         })
     };

@@ -88,7 +88,8 @@ static SPARE: std::sync::Mutex<Vec<&'static Scheduler>> = std::sync::Mutex::new(
 impl Scheduler {
     /// One that is free, or a new one.
     pub(crate) fn obtain(workers: usize) -> &'static Scheduler {
-        let sets = workers.div_ceil(WORKERS_PER_SET);
+        // As many spare ones may come to help.
+        let sets = (2 * workers).div_ceil(WORKERS_PER_SET);
         let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let scheduler: &'static Scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
             Some(i) => spare.swap_remove(i).reopen(),
@@ -96,6 +97,10 @@ impl Scheduler {
         };
         drop(spare);
         scheduler.workers.store(workers, Ordering::Relaxed);
+        for (i, set) in scheduler.sets.iter().enumerate() {
+            let first = i * WORKERS_PER_SET;
+            set.sleep.set_members(workers.saturating_sub(first).min(WORKERS_PER_SET));
+        }
         scheduler.process.store(sys::fork_generation(), unmodelled::Ordering::Relaxed);
         scheduler
     }
@@ -244,10 +249,9 @@ impl Scheduler {
     }
 
     fn next_set(&self) -> usize {
-        if self.sets.len() == 1 {
-            return 0;
-        }
-        self.turn.fetch_add(1, Ordering::Relaxed) % self.sets.len()
+        // (In the others there are only spare workers.)
+        let sets = self.workers().div_ceil(WORKERS_PER_SET);
+        if sets == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) % sets }
     }
 
     /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
@@ -263,17 +267,24 @@ impl Scheduler {
     fn notify(&self, first: usize) {
         let count = self.sets.len();
         for i in 0..count {
-            if self.sets[(first + i) % count].sleep.notify_one() == Notified::Enough {
-                return;
+            match self.sets[(first + i) % count].sleep.notify_one() {
+                Notified::AllBusy => {}
+                notified => return self.woken(notified),
             }
+        }
+    }
+
+    /// After somebody was woken, or woke up by itself.
+    fn woken(&self, notified: Notified) {
+        if notified == Notified::Unwatched {
+            self.monitor.call();
         }
     }
 
     /// Is every worker parked, and nothing on its way to one? (For [`quiet`].)
     fn is_still(&self) -> bool {
-        let workers = self.workers();
-        self.sets.iter().enumerate().all(|(i, set)| {
-            set.sleep.are_all_parked((workers - i * WORKERS_PER_SET).min(WORKERS_PER_SET))
+        self.sets.iter().all(|set| {
+            set.sleep.are_all_parked()
                 && set.injector.is_empty()
                 && set.due.is_empty()
                 && set.inboxes.iter().all(Stack::is_empty)
@@ -288,14 +299,29 @@ impl Scheduler {
             })
     }
 
+    fn is_watched(&self) -> bool {
+        self.sets.iter().any(|set| set.sleep.is_watched())
+    }
+
+    /// The monitor stops, unless somebody is awake.
+    fn stop_watching(&self) -> bool {
+        let stopped = self.sets.iter().all(|set| set.sleep.stop_watching());
+        if !stopped {
+            // Those of whom it looked away meanwhile: who wakes up there now need not call.
+            self.sets.iter().for_each(|set| set.sleep.watch());
+        }
+        stopped
+    }
+
     fn is_anybody_parked(&self) -> bool {
         self.sets.iter().any(|set| set.sleep.is_anybody_parked())
     }
 
     /// Where a task that must not move is at home: here, if this is a worker; else each in turn.
     pub(crate) fn choose_home(&'static self) -> u16 {
-        worker::current_list(self)
-            .unwrap_or_else(|| (self.turn.fetch_add(1, Ordering::Relaxed) % self.workers()) as u16)
+        // A spare worker leaves again, so it cannot be a home.
+        let here = worker::current_list(self).filter(|&here| usize::from(here) < self.workers());
+        here.unwrap_or_else(|| self.some_list())
     }
 
     /// Puts a task where only its home looks.
@@ -304,7 +330,7 @@ impl Scheduler {
         match self.sets[set].inboxes[index].push(task) {
             Ok(()) => {
                 notify_fence();
-                self.sets[set].sleep.notify(index);
+                self.woken(self.sets[set].sleep.notify(index));
             }
             // Its home has left, so it was never started: see `spawn_local.rs`.
             Err(task) => drop(task),

@@ -11,17 +11,10 @@
 //!
 //! # When nothing happens
 //!
-//! After 20 samples in which all workers slept the monitor stops, and an idle runtime makes no system call. Whoever may
-//! need it arms it again:
-//!
-//! ```text
-//!  worker                                   monitor
-//!  1 awake: its bit leaves the mask         a off
-//!  2 fence [arm-fence]                      b fence [stop-sampling-fence]
-//!  3 off? → on, unpark the timer's thread   c does anybody do something? → on again
-//! ```
-//!
-//! One of the two sees the other.
+//! After 20 samples in which all workers slept the monitor stops, and an idle runtime makes no system call. That it
+//! samples stands in the very word that says who sleeps (see [`sleep`](super::sleep)): it stops by one exchange, which
+//! succeeds only if everybody sleeps; and whoever wakes a worker sets the mark again in the same exchange, and
+//! calls the monitor if it was not there.
 //!
 //! With a manual clock the timer has no thread, and there is no monitor: a poll that never returns keeps that runtime's
 //! clock from moving anyway.
@@ -32,7 +25,6 @@ use std::time::{Duration, Instant};
 use super::Scheduler;
 use super::sleep::notify_fence;
 use super::table::Table;
-use crate::primitive::{AtomicBool, Ordering, fence};
 
 const PERIOD: Duration = Duration::from_millis(5);
 /// While work waits.
@@ -40,10 +32,9 @@ const SHORT_PERIOD: Duration = Duration::from_millis(2);
 /// After so many samples without anything the monitor stops.
 const IDLE_SAMPLES: u32 = 20;
 
-/// The monitor's switch.
+/// How to call the monitor.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
-    on: AtomicBool,
     unpark: std::sync::Mutex<Option<Unpark>>,
 }
 
@@ -65,30 +56,11 @@ impl Monitor {
         drop(old);
     }
 
-    /// Something is about to happen that may take long. The caller is not in the mask of sleepers any more.
-    pub(crate) fn arm(&self) {
-        // [arm-fence] partner: stop-sampling-fence.
-        fence(Ordering::SeqCst);
-        if !self.on.load(Ordering::Relaxed) && !self.on.swap(true, Ordering::Relaxed) {
-            let unpark = self.unpark.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            unpark.iter().for_each(|unpark| (unpark.0)());
-        }
-    }
-
-    fn is_on(&self) -> bool {
-        self.on.load(Ordering::Relaxed)
-    }
-
-    /// Stops, unless `is_idle` says that somebody is doing something after all.
-    fn stop(&self, is_idle: impl FnOnce() -> bool) -> bool {
-        self.on.store(false, Ordering::Relaxed);
-        // [stop-sampling-fence] partner: arm-fence.
-        fence(Ordering::SeqCst);
-        if is_idle() {
-            return true;
-        }
-        self.on.store(true, Ordering::Relaxed);
-        false
+    /// A worker woke up while nobody watched.
+    #[cold]
+    pub(crate) fn call(&self) {
+        let unpark = self.unpark.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        unpark.iter().for_each(|unpark| (unpark.0)());
     }
 }
 
@@ -119,8 +91,7 @@ impl Sampler {
 
     /// Called after each turn of the timer; answers when it wants to be called again.
     pub(crate) fn look(&mut self) -> Option<Duration> {
-        let monitor = &self.scheduler.monitor;
-        if !monitor.is_on() {
+        if !self.scheduler.is_watched() {
             self.last = None;
             return None;
         }
@@ -133,7 +104,7 @@ impl Sampler {
         let counts = self.last.is_some() && since < 2 * self.period;
         self.last = Some(now);
         self.sample(counts);
-        if self.idle >= IDLE_SAMPLES && monitor.stop(|| self.scheduler.is_still()) {
+        if self.idle >= IDLE_SAMPLES && self.scheduler.stop_watching() {
             self.idle = 0;
             self.last = None;
             return None;

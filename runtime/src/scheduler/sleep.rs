@@ -11,9 +11,11 @@ pub(crate) const WORKERS_PER_SET: usize = if cfg!(filch_loom) { 2 } else { 32 };
 
 /// The low half is a mask of parked workers, the high half counts searchers.
 const SEARCHER: u64 = 1 << 32;
+/// The monitor samples. Whoever wakes a worker while it does not sees that in the same step, and calls it.
+const WATCHED: u64 = 1 << 63;
 
 fn searchers(word: u64) -> u64 {
-    word >> 32
+    (word & !WATCHED) >> 32
 }
 
 fn parked(word: u64) -> u32 {
@@ -24,6 +26,8 @@ fn parked(word: u64) -> u32 {
 #[derive(Debug)]
 pub(crate) struct Sleep {
     word: AtomicU64,
+    /// Which workers there are: the regular ones, and spare ones while they help out.
+    members: AtomicU32,
     /// Whose bed is the driver. (A hint: it is harder to wake than the others, so they are woken first.)
     in_driver: AtomicU32,
     parkers: Box<[Parker]>,
@@ -36,12 +40,17 @@ impl Bed for Arc<Door> {
     }
 }
 
+/// Whether the monitor was sampling when a worker woke up.
+struct Watched(bool);
+
 /// What a notifier knows about the set after one look.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notified {
     /// One worker was woken, or a searcher is about already.
     Enough,
+    /// One worker was woken, the first one after all had slept for a while: the monitor is to be called.
+    Unwatched,
     /// Everybody in this set is at work.
     AllBusy,
 }
@@ -51,6 +60,7 @@ impl Sleep {
     pub(crate) fn new(door: Option<Arc<Door>>) -> Sleep {
         Sleep {
             word: AtomicU64::new(0),
+            members: AtomicU32::new(0),
             in_driver: AtomicU32::new(0),
             parkers: (0..WORKERS_PER_SET).map(|_| Parker::new()).collect(),
             door,
@@ -75,12 +85,12 @@ impl Sleep {
             let easy = parked(now) & !self.in_driver.load(Ordering::Relaxed);
             let candidates = if easy == 0 { parked(now) } else { easy };
             let worker = candidates.trailing_zeros() as usize;
-            let next = (now & !(1 << worker)) + SEARCHER;
+            let next = ((now & !(1 << worker)) + SEARCHER) | WATCHED;
             // Relaxed: the parker's word carries what the woken worker must see.
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
                     self.unpark(worker);
-                    return Notified::Enough;
+                    return if now & WATCHED == 0 { Notified::Unwatched } else { Notified::Enough };
                 }
                 Err(found) => now = found,
             }
@@ -92,23 +102,86 @@ impl Sleep {
         parked(self.word.load(Ordering::Relaxed)) != 0
     }
 
-    /// Are all of these workers parked, with nobody searching? (One look at one word.)
-    pub(crate) fn are_all_parked(&self, workers: usize) -> bool {
-        self.word.load(Ordering::Relaxed) == (1 << workers) - 1
+    /// Are all workers parked, with nobody searching? (One look at one word.)
+    pub(crate) fn are_all_parked(&self) -> bool {
+        let members = u64::from(self.members.load(Ordering::Relaxed));
+        self.word.load(Ordering::Relaxed) & !WATCHED == members
+    }
+
+    /// Is anybody without work awake?
+    #[allow(dead_code, reason = "for spare workers")]
+    pub(crate) fn is_anybody_searching(&self) -> bool {
+        searchers(self.word.load(Ordering::Relaxed)) > 0
+    }
+
+    /// How many workers there are.
+    pub(crate) fn members(&self) -> usize {
+        self.members.load(Ordering::Relaxed).count_ones() as usize
+    }
+
+    /// These workers there are from now on.
+    pub(crate) fn set_members(&self, count: usize) {
+        self.members.store(((1u64 << count) - 1) as u32, Ordering::Relaxed);
+    }
+
+    /// A spare worker comes, or goes.
+    #[allow(dead_code, reason = "for spare workers")]
+    pub(crate) fn change_member(&self, worker: usize, is_there: bool) {
+        if is_there {
+            self.members.fetch_or(1 << worker, Ordering::Relaxed);
+        } else {
+            self.members.fetch_and(!(1 << worker), Ordering::Relaxed);
+        }
+    }
+
+    /// Does the monitor sample?
+    pub(crate) fn is_watched(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & WATCHED != 0
+    }
+
+    /// The monitor goes on.
+    pub(crate) fn watch(&self) {
+        self.word.fetch_or(WATCHED, Ordering::Relaxed);
+    }
+
+    /// The monitor stops, if everybody sleeps: one step, so whoever wakes somebody after it sees that
+    /// nobody watches.
+    pub(crate) fn stop_watching(&self) -> bool {
+        let sleep = u64::from(self.members.load(Ordering::Relaxed));
+        let stopped = self.word.compare_exchange(
+            sleep | WATCHED,
+            sleep,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        stopped.map_or_else(|found| found == sleep, |_| true)
     }
 
     /// Something was put where only this worker looks: wakes it if it sleeps. The caller has
     /// executed [`notify_fence`] in between.
-    pub(crate) fn notify(&self, worker: usize) {
+    pub(crate) fn notify(&self, worker: usize) -> Notified {
+        let taken = self.take_out(worker);
+        if taken.is_some() {
+            self.unpark(worker);
+        }
+        match taken {
+            Some(Watched(false)) => Notified::Unwatched,
+            _ => Notified::Enough,
+        }
+    }
+
+    /// Takes a worker out of the mask and counts it as a searcher, if it is still in.
+    fn take_out(&self, worker: usize) -> Option<Watched> {
         let bit = 1 << worker;
         let mut now = self.word.load(Ordering::Relaxed);
         while now & bit != 0 {
-            let next = (now & !bit) + SEARCHER;
+            let next = ((now & !bit) + SEARCHER) | WATCHED;
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return self.unpark(worker),
+                Ok(_) => return Some(Watched(now & WATCHED != 0)),
                 Err(found) => now = found,
             }
         }
+        None
     }
 
     /// Makes every worker look at its reasons again, for instance at a flag that says stop.
@@ -157,15 +230,11 @@ impl Sleep {
 
     /// The worker has found something after all: it is awake, and counted as a searcher (by
     /// itself or by a notifier who was faster, and whose unpark is then a stray one).
-    pub(crate) fn retract(&self, worker: usize) {
-        let bit = 1 << worker;
-        let mut now = self.word.load(Ordering::Relaxed);
-        while now & bit != 0 {
-            let next = (now & !bit) + SEARCHER;
-            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(found) => now = found,
-            }
+    /// As in [`Notified`]: the monitor may have to be called.
+    pub(crate) fn retract(&self, worker: usize) -> Notified {
+        match self.take_out(worker) {
+            Some(Watched(false)) => Notified::Unwatched,
+            _ => Notified::Enough,
         }
     }
 

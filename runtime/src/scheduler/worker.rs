@@ -450,7 +450,7 @@ impl Worker {
 
     fn find(&self) -> Option<Runnable> {
         if !self.searching.get() {
-            if !self.set().sleep.start_search(self.workers_in_set()) {
+            if !self.set().sleep.start_search(self.set().sleep.members()) {
                 return None;
             }
             self.searching.set(true);
@@ -517,7 +517,7 @@ impl Worker {
         let mut resting = None;
         loop {
             if self.is_work_visible(true) || self.has_own_mail() {
-                sleep.retract(bit);
+                self.scheduler.woken(sleep.retract(bit));
                 self.searching.set(true);
                 return Parked::Awake;
             }
@@ -525,7 +525,7 @@ impl Worker {
                 self.scheduler.hint_drained();
             }
             if self.scheduler.is_closing() && self.scheduler.no_task_waits() {
-                sleep.retract(bit);
+                let _ = sleep.retract(bit);
                 let _ = sleep.stop_search();
                 return Parked::Leave;
             }
@@ -548,7 +548,7 @@ impl Worker {
                 turn.deliver(&mut wakers);
                 if !taken && !wakers.is_empty() {
                     // Awake before it wakes: else it might choose itself to be woken.
-                    sleep.retract(bit);
+                    self.scheduler.woken(sleep.retract(bit));
                     taken = true;
                 }
                 self.wake_all(wakers);
@@ -589,9 +589,6 @@ impl Worker {
     /// Puts all that the driver's events wake at the end of the own queue, in their order. From here on the driver may be
     /// unmanned, though others sleep: if it stays so for long, the monitor wakes one.
     fn wake_all(&self, mut wakers: Vec<Waker>) {
-        if self.scheduler.is_anybody_parked() {
-            self.scheduler.monitor.arm();
-        }
         if !wakers.is_empty() {
             self.landing.replace(Some(Vec::with_capacity(wakers.len())));
             driver::wake_all(&mut wakers);
@@ -622,11 +619,6 @@ impl Worker {
 
     fn inbox(&self) -> &super::Stack {
         &self.set().inboxes[self.index % WORKERS_PER_SET]
-    }
-
-    fn workers_in_set(&self) -> usize {
-        let first = self.index / WORKERS_PER_SET * WORKERS_PER_SET;
-        (self.scheduler.workers() - first).min(WORKERS_PER_SET)
     }
 
     /// xorshift: good enough to spread thieves.
