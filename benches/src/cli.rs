@@ -12,7 +12,7 @@ use crate::harness::{self, Measured};
 use crate::report::{self, Document};
 use crate::workload::{Entry, Plan};
 use crate::workloads;
-use crate::{machine, plot};
+use crate::{machine, plot, served, service};
 
 const HELP: &str = "\
 cargo bench -p filch-benches -- [OPTIONS] [FILTER]
@@ -41,6 +41,8 @@ struct Options {
     write: bool,
     /// Workload and contender.
     child: Option<(String, String)>,
+    /// What to serve, and by which contender.
+    serve: Option<(String, String)>,
 }
 
 impl Options {
@@ -55,6 +57,7 @@ impl Options {
             help: false,
             write: false,
             child: None,
+            serve: None,
         };
         let mut cargo_bench = false;
         let mut any = false;
@@ -73,6 +76,10 @@ impl Options {
                 Long(harness::CHILD) => {
                     let workload = parser.value()?.string()?;
                     options.child = Some((workload, parser.value()?.string()?));
+                }
+                Long(served::SERVE) => {
+                    let service = parser.value()?.string()?;
+                    options.serve = Some((service, parser.value()?.string()?));
                 }
                 other => return Err(other.unexpected()),
             }
@@ -149,6 +156,16 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some((service, contender)) = &options.serve {
+        let control = io::BufReader::new(io::stdin());
+        let run = service::of(contender).ok_or("no such server")?;
+        return Ok(run(
+            service.parse()?,
+            options.workers,
+            Box::new(control),
+            Box::new(io::stdout()),
+        )?);
+    }
     let mut entries = workloads::all();
     if let Some((workload, contender)) = &options.child {
         let sample = harness::be_child(&entries, workload, contender, options.plan())

@@ -10,12 +10,13 @@ mod tokio;
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 #[cfg(feature = "filch")]
 pub(crate) use self::filch::Filch;
 pub(crate) use self::smol::AsyncExecutor;
-pub(crate) use self::tokio::Tokio;
+pub(crate) use self::tokio::{Tokio, TokioCurrentThread};
 
 /// A multi-threaded runtime. Dropping it ends its worker threads.
 pub(crate) trait Contender: Send + Sync + 'static {
@@ -95,4 +96,28 @@ pub(crate) trait Contender: Send + Sync + 'static {
         let handle = self.spawn_remote(future);
         self.block_on(Self::join(handle))
     }
+}
+
+/// A contender with sockets, the way one of its users would write a server.
+pub(crate) trait Serves: Contender {
+    type Listener: Send + Sync;
+    type Stream: Send + 'static;
+
+    /// A listener at the loopback, and its port.
+    fn listen() -> impl Future<Output = io::Result<(Self::Listener, u16)>>;
+
+    /// A connection, `TCP_NODELAY` set.
+    fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<Self::Stream>>;
+
+    /// Reads what there is; 0 at the end.
+    fn read<'a>(
+        stream: &'a mut Self::Stream,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes all of it.
+    fn write_all<'a>(
+        stream: &'a mut Self::Stream,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send;
 }

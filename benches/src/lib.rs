@@ -21,6 +21,22 @@
 //! - tokio is built as most programs build it: multi-thread, `enable_all`, its I/O driver included. async-executor is run the way smol
 //!   runs it: one static executor, threads in `async_io::block_on`, timers of async-io, blocking calls by `blocking`.
 //!
+//! # How servers are measured
+//!
+//! For each contender a *server* runs in a process of its own (this program once more), from the first round to the last. The
+//! *load* is made by this process, on one thread, the same for all: so and so many connections in a closed loop (each sends its next
+//! request when it has read the answer to the last), non-blocking sockets, one `epoll`, one system call to read an answer and
+//! one to send a request. It shares the cores with the server: what it needs is no small part of each request's
+//! time, and no ratio of requests per second says how much faster the runtime itself is. So there is also the *CPU*: the time that the server's
+//! process alone has used, for each request; the server tells over a pipe. While one server is under load the
+//! others have their connections open and nothing to do. Each round begins with 100 ms of load that do not count, then lasts a second.
+//!
+//! - *Requests per second* are counted from start to deadline. *Latency* is from just before the request is sent until
+//!   just after its answer was read, of all requests of the round; what the load itself makes a request wait is in it, for all alike.
+//! - *Extra CPU* and *extra time*: two servers of the same contender, with and without what is measured, under load in turn for 100 ms
+//!   each; the difference of both for each request.
+//! - *Handlers* that compute do the same number of steps for each contender, so many as take the time said on an idle core.
+//!
 //! # How to read the ratio
 //!
 //! | the cell says | meaning | better |
@@ -39,14 +55,18 @@
 //! - `workload`: what a workload is, its metrics and goals. `workloads`: all of them, and the table of goals.
 //! - `harness`: turns, rounds, processes. `stats`: median, percentiles.
 //! - `report`, `plot`, `machine`: the table, the picture, and where it was measured.
+//! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it.
 //! - `usage`: CPU time and memory of this process.
 
 mod cli;
 mod contender;
 mod harness;
+mod load;
 mod machine;
 mod plot;
 mod report;
+mod served;
+mod service;
 mod stats;
 mod usage;
 mod workload;

@@ -4,13 +4,9 @@ use std::fmt::Write as _;
 
 use crate::harness::Measured;
 use crate::stats::{median, range};
-use crate::workload::{Metric, Reading, Unit};
+use crate::workload::{FILCH, Metric, Reading, TOKIO, Unit};
 use crate::workloads::Derived;
 
-/// Whom the table is about.
-pub(crate) const FILCH: &str = "filch";
-/// Whom it is compared with.
-pub(crate) const TOKIO: &str = "tokio";
 /// The columns of figures.
 const CONTENDERS: [&str; 3] = [FILCH, TOKIO, "async-executor"];
 
@@ -47,7 +43,12 @@ pub(crate) fn rows(measured: &[Measured], workers: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for workload in measured {
         for (index, &metric) in workload.metrics.iter().enumerate() {
-            let rounds = CONTENDERS.map(|name| workload.rounds(name, index));
+            let mut contenders = CONTENDERS;
+            if metric.between != [FILCH, TOKIO] {
+                // The name says who they are.
+                contenders = [metric.between[0], metric.between[1], ""];
+            }
+            let rounds = contenders.map(|name| workload.rounds(name, index));
             rows.push(Row::new(workload.name, metric, rounds, workers));
         }
     }
@@ -197,6 +198,8 @@ fn show(figure: f64, unit: Unit) -> String {
     let (figure, unit) = match unit {
         Unit::Bytes => (figure, " B"),
         Unit::Times => (figure, ""),
+        Unit::PerSecond if figure > 1e6 => (1e9 / figure, " /s"),
+        Unit::PerSecond => (1e6 / figure, " k/s"),
         Unit::Nanoseconds if figure < 1e3 => (figure, " ns"),
         Unit::Nanoseconds if figure < 1e6 => (figure / 1e3, " µs"),
         Unit::Nanoseconds => (figure / 1e6, " ms"),
@@ -346,6 +349,8 @@ pub(crate) mod tests {
         assert_eq!(ns(4_000_000.0), "4 ms");
         assert_eq!(ns(f64::NAN), "–");
         assert_eq!(show(155.4, Unit::Bytes), "155 B");
+        assert_eq!(show(8_000.0, Unit::PerSecond), "125 k/s");
+        assert_eq!(show(2e6, Unit::PerSecond), "500 /s");
     }
 
     #[test]

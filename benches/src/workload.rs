@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use crate::contender::Filch;
 use crate::contender::{AsyncExecutor, Contender, Tokio};
 
+/// Whom the table is about.
+pub(crate) const FILCH: &str = "filch";
+/// Whom it is compared with.
+pub(crate) const TOKIO: &str = "tokio";
+
 /// How much to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -159,6 +164,8 @@ pub(crate) struct Metric {
     pub(crate) reading: Reading,
     /// For the ratio in this reading.
     pub(crate) goal: Option<f64>,
+    /// Who is compared with whom.
+    pub(crate) between: [&'static str; 2],
     /// What other languages need on the machine of the goals, in the same unit. filch is to be ahead of each.
     pub(crate) elsewhere: &'static [(&'static str, f64)],
 }
@@ -166,6 +173,8 @@ pub(crate) struct Metric {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unit {
     Nanoseconds,
+    /// The figure is the time of one in nanoseconds; shown is how many there are in a second.
+    PerSecond,
     Bytes,
     /// No unit: a quotient.
     Times,
@@ -190,8 +199,14 @@ impl Metric {
             unit: Unit::Nanoseconds,
             reading: Reading::Speedup,
             goal: None,
+            between: [FILCH, TOKIO],
             elsewhere: &[],
         }
+    }
+
+    /// Operations per second, read as a speedup.
+    pub(crate) const fn rate() -> Metric {
+        Metric { unit: Unit::PerSecond, ..Metric::time() }
     }
 
     /// CPU time or lateness, read as a share of tokio's.
@@ -207,6 +222,15 @@ impl Metric {
     /// Not compared with tokio's.
     pub(crate) const fn itself(self) -> Metric {
         Metric { reading: Reading::Itself, ..self }
+    }
+
+    pub(crate) const fn named(self, name: &'static str) -> Metric {
+        Metric { name, ..self }
+    }
+
+    /// Compared with another contender than tokio.
+    pub(crate) const fn against(self, other: &'static str) -> Metric {
+        Metric { between: [self.between[0], other], ..self }
     }
 
     pub(crate) const fn goal(self, ratio: f64) -> Metric {

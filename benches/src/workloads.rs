@@ -4,14 +4,17 @@ mod blocking;
 mod channel;
 mod memory;
 mod remote_spawn;
+mod servers;
 mod spawn;
 mod timers;
 mod tokio_suite;
 
 use std::time::Duration;
 
-use crate::workload::{Entry, Metric, Unit};
+use crate::service::Service;
+use crate::workload::{Entry, FILCH, Metric, TOKIO, Unit};
 use channel::Kind;
+use servers::{Contestant, Figure, Served};
 use timers::LightLoad;
 
 /// Every workload, in the order of the table.
@@ -22,6 +25,7 @@ pub(crate) fn all() -> Vec<Entry> {
     entries.extend(waiting());
     entries.extend(light_loads());
     entries.extend(resources());
+    entries.extend(echo_servers());
     entries
 }
 
@@ -234,6 +238,63 @@ fn resources() -> Vec<Entry> {
             blocking::SpawnBlocking { threads: 16 },
         )
         .metric(Metric::time().goal(3.0)),
+    ]
+}
+
+/// Servers that send back what they read: hardly anything but the runtime and the system.
+fn echo_servers() -> Vec<Entry> {
+    let latency = |percent, name| (Figure::Latency(percent), Metric::share(name));
+    let with_goal = |(figure, metric): (Figure, Metric), goal| (figure, metric.goal(goal));
+    let usual = [FILCH, TOKIO, "async-executor"].map(Contestant::usual);
+    let echo = |connections, figures| Served {
+        service: Service::Echo,
+        without: None,
+        connections,
+        contenders: usual.to_vec(),
+        figures,
+    };
+    vec![
+        echo(
+            50,
+            vec![
+                (Figure::Time, Metric::rate().goal(1.2)),
+                latency(50.0, "p50"),
+                latency(99.0, "p99"),
+                with_goal(latency(99.9, "p99.9"), 0.4),
+                (Figure::Cpu, Metric::share("CPU")),
+            ],
+        )
+        .entry(
+            "echo, 50 connections",
+            "a server sends back what it reads, 64 bytes at a time; requests per second, latency, CPU time of the server per request",
+        ),
+        echo(
+            1_000,
+            vec![
+                (Figure::Time, Metric::rate().goal(1.1)),
+                latency(50.0, "p50"),
+                with_goal(latency(99.0, "p99"), 0.25),
+                latency(99.9, "p99.9"),
+                (Figure::Cpu, Metric::share("CPU")),
+            ],
+        )
+        .entry("echo, 1,000 connections", "the same with 1,000 connections"),
+        Served {
+            service: Service::EchoTimeout,
+            without: Some(Service::Echo),
+            ..echo(
+                50,
+                vec![
+                    (Figure::Time, Metric::rate()),
+                    (Figure::ExtraTime, Metric::time().named("extra time").itself()),
+                    (Figure::ExtraCpu, Metric::time().named("extra CPU").itself().goal(150.0)),
+                ],
+            )
+        }
+        .entry(
+            "echo, timeouts",
+            "the same with 50 connections and a timeout of 30 s around each read; and what that adds to the echo without",
+        ),
     ]
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
+use filch::net::{TcpListener, TcpStream};
 use filch::{JoinHandle, Runtime};
 
-use super::Contender;
+use super::{Contender, Serves};
 
 pub(crate) struct Filch(Runtime);
 
@@ -92,5 +94,36 @@ impl Contender for Filch {
         T: Send + 'static,
     {
         Self::join(filch::spawn_blocking(call))
+    }
+}
+
+impl Serves for Filch {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    async fn listen() -> io::Result<(TcpListener, u16)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn read<'a>(
+        stream: &'a mut TcpStream,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        stream.read(buf)
+    }
+
+    fn write_all<'a>(
+        stream: &'a mut TcpStream,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        stream.write_all(bytes)
     }
 }

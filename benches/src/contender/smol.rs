@@ -2,15 +2,17 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use async_executor::{Executor, Task};
-use async_io::Timer;
-use futures_lite::future;
+use async_io::{Async, Timer};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 
-use super::Contender;
+use super::{Contender, Serves};
 
 /// Shared by all instances, as `smol::spawn` has it: a task can spawn without being handed its executor.
 static EXECUTOR: Executor<'static> = Executor::new();
@@ -120,5 +122,36 @@ impl Contender for AsyncExecutor {
         T: Send + 'static,
     {
         blocking::unblock(call)
+    }
+}
+
+impl Serves for AsyncExecutor {
+    type Listener = Async<TcpListener>;
+    type Stream = Async<TcpStream>;
+
+    async fn listen() -> io::Result<(Async<TcpListener>, u16)> {
+        let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0))?;
+        let port = listener.get_ref().local_addr()?.port();
+        Ok((listener, port))
+    }
+
+    async fn accept(listener: &Async<TcpListener>) -> io::Result<Async<TcpStream>> {
+        let (stream, _) = listener.accept().await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn read<'a>(
+        stream: &'a mut Async<TcpStream>,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        stream.read(buf)
+    }
+
+    fn write_all<'a>(
+        stream: &'a mut Async<TcpStream>,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        stream.write_all(bytes)
     }
 }

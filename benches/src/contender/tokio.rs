@@ -1,28 +1,32 @@
-//! tokio's multi-thread runtime, with all drivers on.
+//! tokio's multi-thread runtime, with all drivers on; and its other one, for servers.
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use super::Contender;
+use super::{Contender, Serves};
 
-pub(crate) struct Tokio(Runtime);
+pub(crate) struct TokioOf<const MULTI_THREAD: bool>(Runtime);
 
-impl Contender for Tokio {
-    const NAME: &'static str = "tokio";
+pub(crate) type Tokio = TokioOf<true>;
+/// All of it on the thread that is in `block_on`.
+pub(crate) type TokioCurrentThread = TokioOf<false>;
+
+impl<const MULTI_THREAD: bool> Contender for TokioOf<MULTI_THREAD> {
+    const NAME: &'static str = if MULTI_THREAD { "tokio" } else { "tokio current_thread" };
 
     type Handle<T: Send + 'static> = JoinHandle<T>;
 
     fn new(workers: usize) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .enable_all()
-            .build()
-            .expect("tokio starts");
-        Tokio(runtime)
+        let mut builder =
+            if MULTI_THREAD { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+        TokioOf(builder.worker_threads(workers).enable_all().build().expect("tokio starts"))
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -93,5 +97,36 @@ impl Contender for Tokio {
         T: Send + 'static,
     {
         Self::join(tokio::task::spawn_blocking(call))
+    }
+}
+
+impl<const MULTI_THREAD: bool> Serves for TokioOf<MULTI_THREAD> {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    async fn listen() -> io::Result<(TcpListener, u16)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn read<'a>(
+        stream: &'a mut TcpStream,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        stream.read(buf)
+    }
+
+    fn write_all<'a>(
+        stream: &'a mut TcpStream,
+        bytes: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        stream.write_all(bytes)
     }
 }

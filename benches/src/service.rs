@@ -1,0 +1,158 @@
+//! Servers, seen from inside: what they do, written once for all contenders.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, BufRead, Write};
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future;
+
+#[cfg(feature = "filch")]
+use crate::contender::Filch;
+use crate::contender::{AsyncExecutor, Contender, Serves, Tokio, TokioCurrentThread};
+use crate::usage;
+
+/// What a server does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Sends back what it reads.
+    Echo,
+    /// The same, with a limit for each read that is never reached.
+    EchoTimeout,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// More than a request of the echo workloads has.
+const BUFFER: usize = 1024;
+
+/// The question a server answers: how much CPU time its process has used, in nanoseconds.
+pub(crate) const ASK_CPU: &str = "cpu";
+
+/// A server, until its control ends. Its first answer is its port, then one comes to each question.
+pub(crate) type Run =
+    fn(Service, usize, Box<dyn BufRead + Send>, Box<dyn Write + Send>) -> io::Result<()>;
+
+/// The server of this contender.
+pub(crate) fn of(contender: &str) -> Option<Run> {
+    match contender {
+        #[cfg(feature = "filch")]
+        Filch::NAME => Some(run::<Filch>),
+        Tokio::NAME => Some(run::<Tokio>),
+        TokioCurrentThread::NAME => Some(run::<TokioCurrentThread>),
+        AsyncExecutor::NAME => Some(run::<AsyncExecutor>),
+        _ => None,
+    }
+}
+
+fn run<S: Serves>(
+    service: Service,
+    workers: usize,
+    control: Box<dyn BufRead + Send>,
+    mut answers: Box<dyn Write + Send>,
+) -> io::Result<()> {
+    let runtime = S::new(workers);
+    let (stop, stopped) = async_channel::bounded::<()>(1);
+    runtime.block_on(async move {
+        let (listener, port) = S::listen().await?;
+        writeln!(answers, "{port}")?;
+        answers.flush()?;
+        let control = thread::spawn(move || {
+            let answered = answer(control, answers);
+            drop(stop);
+            answered
+        });
+        let accept = async {
+            loop {
+                let stream = S::accept(&listener).await?;
+                match service {
+                    Service::Echo => detach::<S>(echo::<S>(stream)),
+                    Service::EchoTimeout => detach::<S>(echo_with_timeout::<S>(stream)),
+                }
+            }
+        };
+        let stopped = async {
+            let _ = stopped.recv().await;
+            io::Result::Ok(())
+        };
+        future::or(stopped, accept).await?;
+        control.join().expect("it does not panic")
+    })
+}
+
+fn answer(control: impl BufRead, mut answers: impl Write) -> io::Result<()> {
+    for question in control.lines() {
+        match question?.as_str() {
+            ASK_CPU => {
+                let nanos = usage::cpu_time().map(|time| time.as_nanos().to_string());
+                writeln!(answers, "{}", nanos.as_deref().unwrap_or("NaN"))?;
+            }
+            other => return Err(io::Error::other(format!("what is {other:?}?"))),
+        }
+        answers.flush()?;
+    }
+    Ok(())
+}
+
+/// A connection that fails is at its end: who is at the other end will tell.
+fn detach<S: Serves>(connection: impl Future<Output = io::Result<()>> + Send + 'static) {
+    S::detach(S::spawn(connection));
+}
+
+async fn echo<S: Serves>(mut stream: S::Stream) -> io::Result<()> {
+    let mut buffer = [0; BUFFER];
+    loop {
+        match S::read(&mut stream, &mut buffer).await? {
+            0 => return Ok(()),
+            length => S::write_all(&mut stream, &buffer[..length]).await?,
+        }
+    }
+}
+
+async fn echo_with_timeout<S: Serves>(mut stream: S::Stream) -> io::Result<()> {
+    let mut buffer = [0; BUFFER];
+    loop {
+        let read = S::timeout(TIMEOUT, S::read(&mut stream, &mut buffer)).await;
+        match read.map_err(|_| io::ErrorKind::TimedOut)?? {
+            0 => return Ok(()),
+            length => S::write_all(&mut stream, &buffer[..length]).await?,
+        }
+    }
+}
+
+/// How a server's process is told.
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Service::Echo => write!(f, "echo"),
+            Service::EchoTimeout => write!(f, "echo-timeout"),
+        }
+    }
+}
+
+impl FromStr for Service {
+    type Err = Box<dyn Error>;
+
+    fn from_str(text: &str) -> Result<Service, Self::Err> {
+        match text {
+            "echo" => Ok(Service::Echo),
+            "echo-timeout" => Ok(Service::EchoTimeout),
+            _ => Err(format!("no such service: {text:?}").into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_survives_its_way_between_processes() {
+        for service in [Service::Echo, Service::EchoTimeout] {
+            assert_eq!(service.to_string().parse::<Service>().unwrap(), service);
+        }
+        assert!("ech".parse::<Service>().is_err());
+    }
+}

@@ -1,0 +1,193 @@
+//! Servers under load.
+
+use std::io;
+use std::time::Duration;
+
+use crate::load::{Exchange, Limit, Load, Outcome};
+use crate::served::Server;
+use crate::service::Service;
+use crate::workload::{Entry, Metric, Plan, Runner, Sample};
+
+/// Load that does not count, before each round.
+const WARM_UP: Duration = Duration::from_millis(100);
+/// How long each of two servers is under load until it is the other's turn.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// A server under load, and what to tell of it.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) service: Service,
+    /// For figures that say what the service costs more than this one.
+    pub(super) without: Option<Service>,
+    pub(super) connections: usize,
+    pub(super) contenders: Vec<Contestant>,
+    pub(super) figures: Vec<(Figure, Metric)>,
+}
+
+/// Who takes part.
+#[derive(Clone, Copy)]
+pub(super) struct Contestant {
+    /// As [`Metric::between`] has it.
+    pub(super) name: &'static str,
+    pub(super) runtime: &'static str,
+    /// Not as many workers as the plan says.
+    pub(super) workers: Option<usize>,
+}
+
+impl Contestant {
+    pub(super) const fn usual(name: &'static str) -> Contestant {
+        Contestant { name, runtime: name, workers: None }
+    }
+}
+
+/// Something to tell of a round, in nanoseconds for each request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Figure {
+    Time,
+    /// This many percent of the requests take no longer.
+    Latency(f64),
+    /// Of the server's process.
+    Cpu,
+    ExtraTime,
+    ExtraCpu,
+}
+
+impl Served {
+    pub(super) fn entry(self, name: &'static str, about: &'static str) -> Entry {
+        let connections = self.connections;
+        let runner = |contestant: Contestant| {
+            let served = self.clone();
+            Runner {
+                contender: contestant.name,
+                start: Box::new(move |plan| served.start(contestant, plan)),
+            }
+        };
+        Entry {
+            name,
+            about,
+            metrics: self.figures.iter().map(|&(_, metric)| metric).collect(),
+            own_process: false,
+            min_rounds: 0,
+            batch: Box::new(move |plan| plan.size(1, requests(connections))),
+            contenders: self.contenders.iter().map(|&contestant| runner(contestant)).collect(),
+        }
+    }
+
+    fn start(&self, contestant: Contestant, plan: Plan) -> Box<dyn FnMut() -> Sample> {
+        let workers = contestant.workers.unwrap_or(plan.workers);
+        let side = |service| {
+            let side = Side::start(service, contestant.runtime, workers, self.connections);
+            side.unwrap_or_else(|error| panic!("{} does not serve: {error}", contestant.name))
+        };
+        let mut with = side(self.service);
+        let mut without = self.without.map(side);
+        let served = self.clone();
+        Box::new(move || {
+            let round = served.round(plan, &mut with, without.as_mut());
+            round.unwrap_or_else(|error| panic!("{}: {error}", contestant.name))
+        })
+    }
+
+    fn round(&self, plan: Plan, with: &mut Side, without: Option<&mut Side>) -> io::Result<Sample> {
+        let figures = |figure: &dyn Fn(Figure) -> f64| {
+            self.figures.iter().map(|&(kind, _)| figure(kind)).collect()
+        };
+        if plan.quick {
+            let sums = with.run(Limit::Requests(requests(self.connections)))?;
+            return Ok(Sample { ops: sums.answers, figures: figures(&|kind| sums.figure(kind)) });
+        }
+        with.run(Limit::Time(WARM_UP))?;
+        let Some(without) = without else {
+            let sums = with.run(Limit::Time(ROUND))?;
+            return Ok(Sample { ops: sums.answers, figures: figures(&|kind| sums.figure(kind)) });
+        };
+        without.run(Limit::Time(WARM_UP))?;
+        let (mut more, mut less) = (Sums::default(), Sums::default());
+        for _ in 0..(ROUND.as_nanos() / SLICE.as_nanos()) {
+            more.add(with.run(Limit::Time(SLICE))?);
+            less.add(without.run(Limit::Time(SLICE))?);
+        }
+        let figures = figures(&|kind| match kind {
+            Figure::ExtraTime => more.figure(Figure::Time) - less.figure(Figure::Time),
+            Figure::ExtraCpu => more.figure(Figure::Cpu) - less.figure(Figure::Cpu),
+            _ => more.figure(kind),
+        });
+        Ok(Sample { ops: more.answers, figures })
+    }
+}
+
+/// A round of one server.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Of a round that only shows that everything runs.
+fn requests(connections: usize) -> usize {
+    2 * connections
+}
+
+/// A server, and the connections to it.
+struct Side {
+    load: Load,
+    server: Server,
+}
+
+impl Side {
+    fn start(
+        service: Service,
+        runtime: &str,
+        workers: usize,
+        connections: usize,
+    ) -> io::Result<Side> {
+        let server = Server::start(service, runtime, workers)?;
+        let load = Load::connect(server.port(), connections, exchange())?;
+        Ok(Side { load, server })
+    }
+
+    fn run(&mut self, limit: Limit) -> io::Result<Sums> {
+        let before = self.server.cpu_ns()?;
+        let outcome = self.load.run(limit)?;
+        let cpu_ns = self.server.cpu_ns()? - before;
+        Ok(Sums {
+            answers: outcome.answers,
+            time: outcome.time,
+            all_answers: outcome.all_answers,
+            cpu_ns,
+            last: Some(outcome),
+        })
+    }
+}
+
+/// What one or several runs came to.
+#[derive(Default)]
+struct Sums {
+    answers: usize,
+    time: Duration,
+    all_answers: usize,
+    cpu_ns: f64,
+    last: Option<Outcome>,
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums) {
+        self.answers += other.answers;
+        self.time += other.time;
+        self.all_answers += other.all_answers;
+        self.cpu_ns += other.cpu_ns;
+        self.last = other.last;
+    }
+
+    fn figure(&self, kind: Figure) -> f64 {
+        match kind {
+            Figure::Time => self.time.as_nanos() as f64 / self.answers as f64,
+            Figure::Cpu => self.cpu_ns / self.all_answers as f64,
+            Figure::Latency(percent) => {
+                self.last.as_ref().map_or(f64::NAN, |outcome| outcome.latency_ns(percent))
+            }
+            Figure::ExtraTime | Figure::ExtraCpu => f64::NAN,
+        }
+    }
+}
+
+fn exchange() -> Exchange {
+    let request: Vec<u8> = (0..64).collect();
+    Exchange { answer: request.clone(), answer_len: request.len(), request }
+}
