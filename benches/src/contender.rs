@@ -5,6 +5,7 @@
 
 #[cfg(feature = "filch")]
 mod filch;
+mod over_futures_io;
 mod smol;
 mod tokio;
 
@@ -102,6 +103,8 @@ pub(crate) trait Contender: Send + Sync + 'static {
 pub(crate) trait Serves: Contender {
     type Listener: Send + Sync;
     type Stream: Send + 'static;
+    /// A connection the way hyper wants it.
+    type Http: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static;
 
     /// A listener at the loopback, and its port.
     fn listen() -> impl Future<Output = io::Result<(Self::Listener, u16)>>;
@@ -120,4 +123,7 @@ pub(crate) trait Serves: Contender {
         stream: &'a mut Self::Stream,
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The connection for hyper.
+    fn http(stream: Self::Stream) -> Self::Http;
 }

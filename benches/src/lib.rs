@@ -55,7 +55,8 @@
 //! - `workload`: what a workload is, its metrics and goals. `workloads`: all of them, and the table of goals.
 //! - `harness`: turns, rounds, processes. `stats`: median, percentiles.
 //! - `report`, `plot`, `machine`: the table, the picture, and where it was measured.
-//! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it.
+//! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
+//!   compute.
 //! - `usage`: CPU time and memory of this process.
 
 mod cli;
@@ -69,6 +70,7 @@ mod served;
 mod service;
 mod stats;
 mod usage;
+mod work;
 mod workload;
 mod workloads;
 

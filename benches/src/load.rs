@@ -22,6 +22,48 @@ pub(crate) struct Exchange {
     pub(crate) answer_len: usize,
 }
 
+impl Exchange {
+    /// For a server that sends back what it reads.
+    pub(crate) fn echo(length: usize) -> Exchange {
+        let request: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+        Exchange { answer: request.clone(), answer_len: length, request }
+    }
+
+    /// For a server of HTTP: asks it once, to see how long its answers are.
+    pub(crate) fn http(port: u16) -> io::Result<Exchange> {
+        let request = b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
+        let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&request)?;
+        let mut text = Vec::new();
+        let answer_len = loop {
+            let mut more = [0; 1024];
+            match stream.read(&mut more)? {
+                0 => return Err(io::Error::other("the server closed a connection")),
+                length => text.extend_from_slice(&more[..length]),
+            }
+            if let Some(length) = http_len(&text) {
+                break length;
+            }
+        };
+        if text.len() != answer_len {
+            return Err(io::Error::other("the server answered more than once"));
+        }
+        Ok(Exchange { request, answer: b"HTTP/1.1 200 OK\r\n".to_vec(), answer_len })
+    }
+}
+
+/// How long an answer is with its body; `None` if its head is not complete.
+fn http_len(text: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (head, _) = text.split_once("\r\n\r\n")?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>())
+    });
+    Some(head.len() + 4 + length?.ok()?)
+}
+
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
@@ -157,6 +199,44 @@ impl Connection {
             }
             self.received = 0;
             return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_an_answer_is_in_its_head() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\ndate: x\r\n\r\n";
+        assert_eq!(http_len(head.as_bytes()), Some(head.len() + 13));
+        assert_eq!(http_len(&head.as_bytes()[..30]), None);
+    }
+
+    /// A server that answers `answers` to the first request.
+    fn run_against(answer: &'static [u8]) -> io::Result<Outcome> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept()?.0;
+            stream.read_exact(&mut [0; 4])?;
+            stream.write_all(answer)?;
+            // Until the other side has gone.
+            io::copy(&mut stream, &mut io::sink())
+        });
+        let outcome = Load::connect(port, 1, Exchange::echo(4))?.run(Limit::Requests(1));
+        server.join().expect("it does not panic")?;
+        outcome
+    }
+
+    #[test]
+    fn answers_are_looked_at() {
+        let outcome = run_against(&[0, 1, 2, 3]).unwrap();
+        assert_eq!((outcome.answers, outcome.all_answers), (1, 1));
+        assert!(outcome.latency_ns(50.0) > 0.0);
+        for wrong in [&[0, 1, 2, 4][..], &[0, 1, 2, 3, 4], &[]] {
+            assert!(run_against(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Servers, seen from inside: what they do, written once for all contenders.
 
+mod http;
+
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -22,6 +24,8 @@ pub(crate) enum Service {
     Echo,
     /// The same, with a limit for each read that is never reached.
     EchoTimeout,
+    /// Answers requests by HTTP, after computing for so many steps each.
+    Http { steps: u64 },
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -70,6 +74,7 @@ fn run<S: Serves>(
                 match service {
                     Service::Echo => detach::<S>(echo::<S>(stream)),
                     Service::EchoTimeout => detach::<S>(echo_with_timeout::<S>(stream)),
+                    Service::Http { steps } => detach::<S>(http::connection::<S>(stream, steps)),
                 }
             }
         };
@@ -128,6 +133,7 @@ impl fmt::Display for Service {
         match self {
             Service::Echo => write!(f, "echo"),
             Service::EchoTimeout => write!(f, "echo-timeout"),
+            Service::Http { steps } => write!(f, "http:{steps}"),
         }
     }
 }
@@ -136,9 +142,10 @@ impl FromStr for Service {
     type Err = Box<dyn Error>;
 
     fn from_str(text: &str) -> Result<Service, Self::Err> {
-        match text {
-            "echo" => Ok(Service::Echo),
-            "echo-timeout" => Ok(Service::EchoTimeout),
+        match text.split_once(':') {
+            None if text == "echo" => Ok(Service::Echo),
+            None if text == "echo-timeout" => Ok(Service::EchoTimeout),
+            Some(("http", steps)) => Ok(Service::Http { steps: steps.parse()? }),
             _ => Err(format!("no such service: {text:?}").into()),
         }
     }
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_service_survives_its_way_between_processes() {
-        for service in [Service::Echo, Service::EchoTimeout] {
+        for service in [Service::Echo, Service::EchoTimeout, Service::Http { steps: 7 }] {
             assert_eq!(service.to_string().parse::<Service>().unwrap(), service);
         }
         assert!("ech".parse::<Service>().is_err());

@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Entry> {
     entries.extend(light_loads());
     entries.extend(resources());
     entries.extend(echo_servers());
+    entries.extend(http_servers());
     entries
 }
 
@@ -241,14 +242,18 @@ fn resources() -> Vec<Entry> {
     ]
 }
 
+fn latency(percent: f64, name: &'static str) -> (Figure, Metric) {
+    (Figure::Latency(percent), Metric::share(name))
+}
+
 /// Servers that send back what they read: hardly anything but the runtime and the system.
 fn echo_servers() -> Vec<Entry> {
-    let latency = |percent, name| (Figure::Latency(percent), Metric::share(name));
     let with_goal = |(figure, metric): (Figure, Metric), goal| (figure, metric.goal(goal));
     let usual = [FILCH, TOKIO, "async-executor"].map(Contestant::usual);
     let echo = |connections, figures| Served {
         service: Service::Echo,
         without: None,
+        compute: Duration::ZERO,
         connections,
         contenders: usual.to_vec(),
         figures,
@@ -296,6 +301,63 @@ fn echo_servers() -> Vec<Entry> {
             "the same with 50 connections and a timeout of 30 s around each read; and what that adds to the echo without",
         ),
     ]
+}
+
+/// The same server of hyper's for all; and one whose handlers compute.
+fn http_servers() -> Vec<Entry> {
+    let served = |connections, compute, others: &[Contestant], figures| Served {
+        service: Service::Http { steps: 0 },
+        without: None,
+        compute,
+        connections,
+        contenders: [FILCH, TOKIO].map(Contestant::usual).iter().chain(others).copied().collect(),
+        figures,
+    };
+    let mut entries = vec![
+        served(
+            64,
+            Duration::ZERO,
+            &[Contestant::usual("async-executor")],
+            vec![
+                (Figure::Time, Metric::rate().goal(1.12)),
+                latency(50.0, "p50"),
+                latency(99.0, "p99"),
+                latency(99.9, "p99.9"),
+                (Figure::Cpu, Metric::share("CPU").goal(0.92)),
+            ],
+        )
+        .entry(
+            "HTTP, 64 connections",
+            "hyper answers 13 bytes of plain text, HTTP/1.1, keep-alive; requests per second, latency, CPU time of the server per request",
+        ),
+    ];
+    const ONE_WORKER: &str = "filch, 1 worker";
+    const CURRENT_THREAD: &str = "tokio current_thread";
+    let one_worker = Contestant { name: ONE_WORKER, runtime: FILCH, workers: Some(1) };
+    let others = [one_worker, Contestant::usual(CURRENT_THREAD)];
+    for (micros, name, goal, than_one) in [
+        (0, "handlers of 0 µs", None, None),
+        (20, "handlers of 20 µs", Some(1.0), None),
+        (100, "handlers of 100 µs", Some(1.0), None),
+        (1000, "handlers of 1000 µs", Some(1.0), Some(1.6)),
+    ] {
+        let rate = Metric { goal, ..Metric::rate() };
+        let figures = vec![
+            (Figure::Time, rate),
+            (Figure::Time, rate.named("against current_thread").against(CURRENT_THREAD)),
+            (
+                Figure::Time,
+                Metric { goal: than_one, ..rate }.named("against 1 worker").against(ONE_WORKER),
+            ),
+            latency(99.0, "p99"),
+            (Figure::Cpu, Metric::share("CPU")),
+        ];
+        entries.push(served(50, Duration::from_micros(micros), &others, figures).entry(
+            name,
+            "the same server with 50 connections, and handlers that compute so long;              also against tokio's current_thread runtime and against filch with a single worker",
+        ));
+    }
+    entries
 }
 
 const REMOTE_IDLE: &str = "spawn_many_remote_idle";

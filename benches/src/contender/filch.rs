@@ -8,6 +8,7 @@ use std::time::Duration;
 use filch::net::{TcpListener, TcpStream};
 use filch::{JoinHandle, Runtime};
 
+use super::over_futures_io::OverFuturesIo;
 use super::{Contender, Serves};
 
 pub(crate) struct Filch(Runtime);
@@ -100,6 +101,7 @@ impl Contender for Filch {
 impl Serves for Filch {
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Http = OverFuturesIo<TcpStream>;
 
     async fn listen() -> io::Result<(TcpListener, u16)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -125,5 +127,9 @@ impl Serves for Filch {
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send {
         stream.write_all(bytes)
+    }
+
+    fn http(stream: TcpStream) -> OverFuturesIo<TcpStream> {
+        OverFuturesIo::new(stream)
     }
 }

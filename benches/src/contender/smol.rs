@@ -12,6 +12,7 @@ use async_executor::{Executor, Task};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 
+use super::over_futures_io::OverFuturesIo;
 use super::{Contender, Serves};
 
 /// Shared by all instances, as `smol::spawn` has it: a task can spawn without being handed its executor.
@@ -128,6 +129,7 @@ impl Contender for AsyncExecutor {
 impl Serves for AsyncExecutor {
     type Listener = Async<TcpListener>;
     type Stream = Async<TcpStream>;
+    type Http = OverFuturesIo<Async<TcpStream>>;
 
     async fn listen() -> io::Result<(Async<TcpListener>, u16)> {
         let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0))?;
@@ -153,5 +155,9 @@ impl Serves for AsyncExecutor {
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send {
         stream.write_all(bytes)
+    }
+
+    fn http(stream: Async<TcpStream>) -> OverFuturesIo<Async<TcpStream>> {
+        OverFuturesIo::new(stream)
     }
 }

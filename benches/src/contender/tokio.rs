@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -103,6 +104,7 @@ impl<const MULTI_THREAD: bool> Contender for TokioOf<MULTI_THREAD> {
 impl<const MULTI_THREAD: bool> Serves for TokioOf<MULTI_THREAD> {
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Http = TokioIo<TcpStream>;
 
     async fn listen() -> io::Result<(TcpListener, u16)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -128,5 +130,9 @@ impl<const MULTI_THREAD: bool> Serves for TokioOf<MULTI_THREAD> {
         bytes: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send {
         stream.write_all(bytes)
+    }
+
+    fn http(stream: TcpStream) -> TokioIo<TcpStream> {
+        TokioIo::new(stream)
     }
 }

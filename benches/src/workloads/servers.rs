@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::load::{Exchange, Limit, Load, Outcome};
 use crate::served::Server;
 use crate::service::Service;
+use crate::work;
 use crate::workload::{Entry, Metric, Plan, Runner, Sample};
 
 /// Load that does not count, before each round.
@@ -13,12 +14,17 @@ const WARM_UP: Duration = Duration::from_millis(100);
 /// How long each of two servers is under load until it is the other's turn.
 const SLICE: Duration = Duration::from_millis(100);
 
+/// Bytes of a request of the echo workloads.
+const ECHO: usize = 64;
+
 /// A server under load, and what to tell of it.
 #[derive(Clone)]
 pub(super) struct Served {
     pub(super) service: Service,
     /// For figures that say what the service costs more than this one.
     pub(super) without: Option<Service>,
+    /// How long handlers compute, if there are any.
+    pub(super) compute: Duration,
     pub(super) connections: usize,
     pub(super) contenders: Vec<Contestant>,
     pub(super) figures: Vec<(Figure, Metric)>,
@@ -76,6 +82,11 @@ impl Served {
     fn start(&self, contestant: Contestant, plan: Plan) -> Box<dyn FnMut() -> Sample> {
         let workers = contestant.workers.unwrap_or(plan.workers);
         let side = |service| {
+            let service = match service {
+                // Counted here, so that it is the same for all.
+                Service::Http { .. } => Service::Http { steps: work::steps_for(self.compute) },
+                echo => echo,
+            };
             let side = Side::start(service, contestant.runtime, workers, self.connections);
             side.unwrap_or_else(|error| panic!("{} does not serve: {error}", contestant.name))
         };
@@ -138,7 +149,11 @@ impl Side {
         connections: usize,
     ) -> io::Result<Side> {
         let server = Server::start(service, runtime, workers)?;
-        let load = Load::connect(server.port(), connections, exchange())?;
+        let exchange = match service {
+            Service::Echo | Service::EchoTimeout => Exchange::echo(ECHO),
+            Service::Http { .. } => Exchange::http(server.port())?,
+        };
+        let load = Load::connect(server.port(), connections, exchange)?;
         Ok(Side { load, server })
     }
 
@@ -185,9 +200,4 @@ impl Sums {
             Figure::ExtraTime | Figure::ExtraCpu => f64::NAN,
         }
     }
-}
-
-fn exchange() -> Exchange {
-    let request: Vec<u8> = (0..64).collect();
-    Exchange { answer: request.clone(), answer_len: request.len(), request }
 }
