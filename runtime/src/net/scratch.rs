@@ -4,13 +4,16 @@
 //! Clearing them first costs as much as the buffer is large, at each poll, even if there is nothing to
 //! read. So the bytes are read into memory of the thread's own, and what came is copied: that costs as
 //! much as came.
+//!
+//! 2 GiB over loopback, in GB/s, with the copy and without: 2.0–2.6 and 2.2–3.2 for buffers of 8 KiB, 2.3–2.9 and
+//! 2.3–3.1 for 64 KiB, 2.6–2.9 and 2.5–3.3 for 256 KiB (with 16 KiB at a time: 2.1–2.6).
 
 use std::cell::Cell;
 use std::io;
 use std::task::{Poll, ready};
 
 /// The most that is read at a time.
-const SIZE: usize = 16 * 1024;
+const SIZE: usize = 64 * 1024;
 
 std::thread_local! {
     /// Lent to one read at a time, and never across a wait.
