@@ -1,0 +1,174 @@
+//! The servers among the examples answer real clients, one and many.
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use server::{PATIENCE, Server};
+
+const CLIENTS: usize = 20;
+
+/// Runs `client` on so many threads at the same time.
+fn at_once(client: impl Fn(usize) + Sync) {
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|i| {
+                scope.spawn({
+                    let client = &client;
+                    move || client(i)
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("a client failed"));
+    });
+}
+
+#[test]
+fn echo_sends_back_what_it_gets() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_echo"), &[]);
+    at_once(|number| {
+        let mut stream = server.connect().unwrap();
+        for round in 0..10 {
+            let sent = format!("client {number}, round {round}");
+            stream.write_all(sent.as_bytes()).unwrap();
+            let mut received = vec![0; sent.len()];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(String::from_utf8(received).unwrap(), sent);
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the server ends the connection as well");
+    });
+    server.assert_runs();
+}
+
+/// A guest of the chat.
+struct Guest {
+    writer: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Guest {
+    fn enter(server: &Server, name: &str) -> Guest {
+        let writer = server.connect().unwrap();
+        let reader = BufReader::new(writer.try_clone().unwrap());
+        let mut guest = Guest { writer, reader };
+        guest.say(name);
+        assert_eq!(guest.hear(), format!("welcome, {name}"));
+        guest
+    }
+
+    fn say(&mut self, line: &str) {
+        self.writer.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+#[test]
+fn in_the_chat_all_hear_what_the_others_say() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_chat"), &[]);
+    let mut ann = Guest::enter(&server, "Ann");
+    let mut bob = Guest::enter(&server, "Bob");
+    assert_eq!(ann.hear(), "Bob comes");
+    let mut eve = Guest::enter(&server, "Eve");
+    assert_eq!(ann.hear(), "Eve comes");
+    assert_eq!(bob.hear(), "Eve comes");
+
+    ann.say("hello");
+    assert_eq!(bob.hear(), "Ann: hello");
+    assert_eq!(eve.hear(), "Ann: hello");
+    bob.say("hello, Ann");
+    assert_eq!(ann.hear(), "Bob: hello, Ann", "one does not hear oneself");
+    assert_eq!(eve.hear(), "Bob: hello, Ann");
+    drop(bob);
+    assert_eq!(ann.hear(), "Bob goes");
+    assert_eq!(eve.hear(), "Bob goes");
+    server.assert_runs();
+}
+
+#[test]
+fn in_the_chat_twenty_hear_each_line_once() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_chat"), &[]);
+    let mut guests: Vec<Guest> = Vec::new();
+    for number in 0..CLIENTS {
+        guests.push(Guest::enter(&server, &number.to_string()));
+        for guest in &mut guests[..number] {
+            assert_eq!(guest.hear(), format!("{number} comes"));
+        }
+    }
+    for guest in &mut guests {
+        guest.say("here");
+    }
+    for (number, guest) in guests.iter_mut().enumerate() {
+        let mut heard: Vec<_> = (1..CLIENTS).map(|_| guest.hear()).collect();
+        let mut expected: Vec<_> = (0..CLIENTS).map(|i| format!("{i}: here")).collect();
+        expected.remove(number);
+        heard.sort();
+        expected.sort();
+        assert_eq!(heard, expected);
+    }
+    server.assert_runs();
+}
+
+/// A client that answers like one, even if the answer is no success.
+fn client() -> ureq::Agent {
+    let settings =
+        ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+    settings.build().into()
+}
+
+#[test]
+fn http_answers() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_http"), &[]);
+    let client = client();
+    let mut answer = client.get(format!("{}/hello/world", server.url)).call().unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.body_mut().read_to_string().unwrap(), "hello, world\n");
+
+    let mut answer = client.get(format!("{}/elsewhere", server.url)).call().unwrap();
+    assert_eq!(answer.status(), 404);
+    assert_eq!(answer.body_mut().read_to_string().unwrap(), "there is nothing here\n");
+
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let mut answer = client.post(format!("{}/echo", server.url)).send(&sent[..]).unwrap();
+    let received = answer.body_mut().read_to_vec().unwrap();
+    assert!(received == sent, "{} bytes came back", received.len());
+    server.assert_runs();
+}
+
+#[test]
+fn http_answers_many_at_once() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_http"), &[]);
+    at_once(|number| {
+        // Each on a connection of its own, which it keeps.
+        let client = client();
+        for round in 0..10 {
+            let url = format!("{}/hello/{number}-{round}", server.url);
+            let text = client.get(url).call().unwrap().body_mut().read_to_string().unwrap();
+            assert_eq!(text, format!("hello, {number}-{round}\n"));
+        }
+    });
+    server.assert_runs();
+}
+
+#[test]
+fn http_survives_what_is_no_request() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_http"), &[]);
+    let mut stream = server.connect().unwrap();
+    stream.write_all(b"this is not HTTP\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+
+    let url = format!("{}/hello/you", server.url);
+    let text = client().get(url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert_eq!(text, "hello, you\n");
+    server.assert_runs();
+}

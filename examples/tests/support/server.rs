@@ -1,0 +1,81 @@
+//! Runs a program that listens, and ends it.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// What takes longer than this hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A program that listens at a port of its choice. It is killed at the latest when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    lines: Mutex<Receiver<String>>,
+    /// What it printed after "listening on ".
+    pub(crate) url: String,
+}
+
+impl Server {
+    pub(crate) fn start(path: &str, arguments: &[&str]) -> Server {
+        let mut child = Command::new(path)
+            .arg("127.0.0.1:0")
+            .args(arguments)
+            .env("FILCH_WORKER_THREADS", "2")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{path} cannot be run: {error}"));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (sender, lines) = channel();
+        // Ends with the program.
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
+        });
+        let mut server = Server { child, lines: Mutex::new(lines), url: String::new() };
+        let line = server.line();
+        let url = line.strip_prefix("listening on ");
+        server.url = url.unwrap_or_else(|| panic!("it printed {line:?}")).to_owned();
+        server
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&self) -> String {
+        match self.lines.lock().unwrap().recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("it prints nothing more"),
+            Err(RecvTimeoutError::Disconnected) => panic!("it has ended"),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.url.rsplit('/').next().unwrap();
+        address.parse().unwrap_or_else(|_| panic!("{:?} ends with no address", self.url))
+    }
+
+    /// A connection on which nothing can hang.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&self.address(), PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    /// Still there, and has not run into anything that it does not survive.
+    #[track_caller]
+    pub(crate) fn assert_runs(&mut self) {
+        let status = self.child.try_wait().unwrap();
+        assert!(status.is_none(), "it has ended: {status:?}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
