@@ -72,6 +72,7 @@
 //! | end them | [`JoinHandle::cancel`], [`JoinHandle::cancel_within`], [`JoinHandle::abort`], [`CancelScope`] |
 //! | clean up when asked to end | [`cancel`](mod@cancel), [`catch_cancel`], [`shield`] |
 //! | let Ctrl-C end the program | [`run_interruptible`] |
+//! | hear of signals | [`signal`](mod@signal) |
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`] |
 //! | limit how long something takes | [`timeout`], [`timeout_at`], [`timeout_scope`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
@@ -118,6 +119,8 @@ pub(crate) mod primitive;
 mod runtime;
 mod scheduler;
 mod shutdown;
+#[cfg(unix)]
+pub mod signal;
 mod spawn;
 mod spawn_local;
 mod sys;
