@@ -33,6 +33,7 @@ use crate::primitive::seeded;
 use crate::primitive::{Condvar, Mutex, MutexGuard, tls};
 use crate::runtime::Handle;
 use crate::scheduler::quiet::Awake;
+use crate::scheduler::worker;
 use crate::scheduler::{Jobs, OnWorkers, Scheduler};
 use crate::task::cell::{self, Closed, Listed, Place};
 use crate::task::extra::Extra;
@@ -60,7 +61,6 @@ use crate::task::{JoinHandle, Runnable, Schedule, TaskRef};
 /// });
 /// assert_eq!(sum, 55);
 /// ```
-#[doc(alias = "block_in_place")]
 #[doc(alias = "to_thread")]
 #[doc(alias = "run_in_executor")]
 #[track_caller]
@@ -97,6 +97,30 @@ where
         handle.blocking().submit(handle, job);
     }
     JoinHandle::new(join)
+}
+
+/// Runs a call that blocks, or computes for long, where it stands: in the task, on its worker. What waits for
+/// this worker is for the others meanwhile; if all others are busy as well, a spare worker comes. For calls that
+/// borrow from the task; others are better off in [`spawn_blocking`].
+///
+/// Inside it, `Runtime::block_on` is allowed. Outside a worker it just calls `f`.
+///
+/// # Panics
+///
+/// With the call's own panic.
+///
+/// ```
+/// filch::run(async {
+///     let text = String::from("borrowed");
+///     let length = filch::spawn(async move {
+///         let text = &text;
+///         filch::block_in_place(|| text.len())
+///     });
+///     assert_eq!(length.await.unwrap(), 8);
+/// });
+/// ```
+pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
+    worker::block_in_place(f)
 }
 
 /// Should the blocking job that runs on this thread stop? `true` once its handle was cancelled or

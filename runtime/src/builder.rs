@@ -13,6 +13,7 @@ use crate::blocking;
 use crate::error::JoinError;
 use crate::primitive::unmodelled::{AtomicUsize, Ordering};
 use crate::runtime::Runtime;
+use crate::scheduler::stall::{OnStall, Stall};
 use crate::scheduler::{OnUnhandled, worker};
 use crate::sys;
 use crate::task::cell::contained;
@@ -51,6 +52,10 @@ pub(crate) struct Config {
     pub(crate) threads: ThreadConfig,
     pub(crate) blocking: blocking::Limits,
     pub(crate) on_unhandled: Option<OnUnhandled>,
+    pub(crate) on_stall: Option<OnStall>,
+    pub(crate) stall_threshold: Duration,
+    /// `None`: as many as there are workers.
+    pub(crate) spare_workers: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -85,6 +90,9 @@ impl Builder {
                     keep_alive: Duration::from_secs(10),
                 },
                 on_unhandled: None,
+                on_stall: None,
+                stall_threshold: Duration::from_millis(100),
+                spare_workers: None,
             },
             timer_gap: Duration::from_millis(1),
             manual_clock: false,
@@ -218,6 +226,55 @@ impl Builder {
     #[doc(alias = "pause")]
     pub fn manual_clock(mut self, manual: bool) -> Builder {
         self.manual_clock = manual;
+        self
+    }
+
+    /// From when on a poll is a stall. Default: 100 ms.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = filch::Runtime::builder().stall_threshold(Duration::from_millis(20)).build()?;
+    /// # drop(runtime);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "slow_callback_duration")]
+    pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
+        self.config.stall_threshold = threshold;
+        self
+    }
+
+    /// Told of each poll that takes longer than [`stall_threshold`](Builder::stall_threshold), while it runs, on
+    /// the timer's thread: it must be quick. A panic in it ends there. By default a line goes to stderr, at most
+    /// one in 10 s for each place where such tasks are spawned.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (stalls, reports) = mpsc::channel();
+    /// let runtime = filch::Runtime::builder()
+    ///     .stall_threshold(Duration::from_millis(20))
+    ///     .on_stall(move |stall| stalls.send(stall.clone()).unwrap())
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     let slow = async { std::thread::sleep(Duration::from_millis(100)) };
+    ///     filch::task::Builder::new().name("slow").spawn(slow).await.unwrap();
+    /// });
+    /// let stall = reports.recv().unwrap();
+    /// assert_eq!(stall.task.name.as_deref(), Some("slow"));
+    /// assert!(stall.elapsed >= Duration::from_millis(20));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "set_debug")]
+    pub fn on_stall(mut self, f: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
+        self.config.on_stall = Some(OnStall(Arc::new(f)));
+        self
+    }
+
+    /// How many spare workers may come at most while others are stuck in polls that do not return. Default: as
+    /// many as there are workers, which is also the most. With 0 a blocked worker is only reported.
+    pub fn spare_workers(mut self, count: usize) -> Builder {
+        self.config.spare_workers = Some(count);
         self
     }
 

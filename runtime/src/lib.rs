@@ -130,7 +130,7 @@ mod timeouts;
 
 pub use filch_macros::{main, test};
 
-pub use crate::blocking::spawn_blocking;
+pub use crate::blocking::{block_in_place, spawn_blocking};
 pub use crate::builder::Builder;
 pub use crate::cancel::{CancelScope, Cancelled, catch_cancel, shield};
 pub use crate::combine::{TaskError, Until, as_completed, gather, try_gather, wait, wait_for};
@@ -143,6 +143,7 @@ pub use crate::entry::{Interrupted, run};
 pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};
 pub use crate::inspect::TaskTree;
 pub use crate::runtime::{Handle, Runtime};
+pub use crate::scheduler::stall::Stall;
 pub use crate::shutdown::ShutdownReport;
 pub use crate::spawn::{spawn, yield_now};
 pub use crate::task::{JoinHandle, TaskInfo};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::error::JoinError;
 use crate::primitive::{Condvar, Mutex};
 use crate::scheduler::monitor::{Sampler, Unpark};
 use crate::scheduler::quiet::Quiet;
+use crate::scheduler::stall::Stalls;
 use crate::scheduler::table::Table;
 use crate::scheduler::worker::Worker;
 use crate::scheduler::{Scheduler, root};
@@ -119,7 +120,19 @@ impl Runtime {
     ) -> io::Result<Runtime> {
         let scheduler = Scheduler::obtain(workers);
         let table = Arc::new(Table::new(workers));
-        let mut sampler = Sampler::new(scheduler, Arc::clone(&table));
+        // The sampler lives in the timer's thread, and must not keep the runtime alive.
+        let shared: Arc<OnceLock<Weak<Shared>>> = Arc::default();
+        let start_spare = {
+            let shared = Arc::clone(&shared);
+            move |index| match shared.get().and_then(Weak::upgrade) {
+                Some(shared) => Handle { shared }.start_spare(index),
+                None => Ok(()),
+            }
+        };
+        let stalls = Stalls::new(config.stall_threshold, config.on_stall.clone());
+        let most = config.spare_workers.unwrap_or(workers);
+        let mut sampler =
+            Sampler::new(scheduler, Arc::clone(&table), most, stalls, Box::new(start_spare));
         let timer = timer.each_turn(move || sampler.look()).start().map_err(|error| {
             scheduler.give_back();
             let text = format!("the system refused the timer thread: {error}");
@@ -132,7 +145,7 @@ impl Runtime {
             Arc::new(Quiet::new(scheduler, workers, Box::new(move || go_to_next_deadline(&timer))))
         });
         scheduler.set_on_unhandled(config.on_unhandled.clone());
-        let shared = Shared {
+        let this = Shared {
             scheduler,
             table,
             timer,
@@ -142,8 +155,9 @@ impl Runtime {
             presence: Mutex::new(Presence { workers, over: false }),
             all_left: Condvar::new(),
         };
-        shared.blocking.serve(scheduler);
-        let handle = Handle { shared: Arc::new(shared) };
+        this.blocking.serve(scheduler);
+        let handle = Handle { shared: Arc::new(this) };
+        let _ = shared.set(Arc::downgrade(&handle.shared));
         let mut runtime = Runtime { handle, threads: Vec::with_capacity(workers) };
         for index in 0..workers {
             match runtime.handle.start_worker(index) {
@@ -461,13 +475,30 @@ impl Handle {
         self.shared.config.threads.stops();
     }
 
+    /// One more worker, for a while. (Nobody joins its thread; the last one that leaves closes the door.)
+    fn start_spare(&self, index: usize) -> io::Result<()> {
+        {
+            let mut presence = self.shared.presence.lock();
+            if presence.workers == 0 {
+                // The end was faster.
+                return Ok(());
+            }
+            presence.workers += 1;
+        }
+        let started = self.start_worker(index);
+        if started.is_err() {
+            self.workers_left(1);
+        }
+        started.map(drop)
+    }
+
     fn start_worker(&self, index: usize) -> io::Result<thread::JoinHandle<()>> {
         let handle = self.clone();
         self.thread_builder("worker").spawn(move || {
             let (scheduler, table) = (handle.scheduler(), Arc::clone(&handle.shared.table));
             let leaving = handle.clone();
             let _entered = context::enter(handle);
-            filch_timer::set_shard(index);
+            filch_timer::set_shard(index.min(scheduler.workers()));
             sys::ask_for_short_slices();
             leaving.thread_starts();
             Worker::new(scheduler, table, index, leaving.quiet().cloned()).run();

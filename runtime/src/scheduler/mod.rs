@@ -21,6 +21,7 @@ pub(crate) mod quiet;
 pub(crate) mod root;
 pub(crate) mod sleep;
 pub(crate) mod slot;
+pub(crate) mod stall;
 pub(crate) mod table;
 pub(crate) mod worker;
 
@@ -100,6 +101,8 @@ impl Scheduler {
         for (i, set) in scheduler.sets.iter().enumerate() {
             let first = i * WORKERS_PER_SET;
             set.sleep.set_members(workers.saturating_sub(first).min(WORKERS_PER_SET));
+            // Workers begin awake, and nobody wakes them for their first task.
+            set.sleep.watch();
         }
         scheduler.process.store(sys::fork_generation(), unmodelled::Ordering::Relaxed);
         scheduler
@@ -311,6 +314,10 @@ impl Scheduler {
             self.sets.iter().for_each(|set| set.sleep.watch());
         }
         stopped
+    }
+
+    fn is_anybody_searching(&self) -> bool {
+        self.sets.iter().any(|set| set.sleep.is_anybody_searching())
     }
 
     fn is_anybody_parked(&self) -> bool {

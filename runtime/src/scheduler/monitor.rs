@@ -1,13 +1,21 @@
 //! Who looks after the workers while one of them is in a poll that takes long.
 //!
-//! Workers are woken lazily: whoever comes back from the driver keeps what it brought to itself, as long as it gets on
-//! with it, and leaves the driver unmanned meanwhile, though others sleep. That is right as long as
-//! polls are short. If one is not, nobody on the workers can notice. So there is somebody who samples:
-//! every 5 ms, or 2 while work waits, on the timer's thread.
+//! Workers are woken lazily, and nobody on a worker can notice that its poll does not return. So there is somebody who
+//! samples: every 5 ms, or 2 while work waits, on the timer's thread. Each worker counts its polls, with a plain
+//! store. One that is in the same poll as at the sample before is *stuck*.
 //!
-//! - *Nobody has looked into the driver since the last sample, and a worker sleeps*: it is woken. It finds
-//!   nothing to do, goes to sleep again, and this time in the driver.
-//! - *Work was visible in two samples, and a worker sleeps*: it is woken, too.
+//! | what is seen | what is done |
+//! |--------------|--------------|
+//! | somebody is stuck | its LIFO slot is opened to thieves |
+//! | … and work waits, or nobody has looked into the driver since the last sample | a sleeping worker is woken; if there is none, a spare one is summoned |
+//! | … and there is no spare one left | the monitor looks into the driver itself: those who wait for sockets outside the workers do not starve |
+//! | more spare workers than stuck ones, twice in a row | one is dismissed |
+//! | a worker is in one poll for longer than the threshold | a stall is reported |
+//!
+//! A worker that is woken although there is nothing to do goes to sleep again, and this time in the driver. A poll's
+//! time is counted from the first sample that saw it, so no report says more than was; a poll that is longer than the
+//! threshold by two periods is always seen. Should the monitor itself be late by a period (its thread had no
+//! processor, and perhaps the workers had none either), nobody counts as stuck in that sample.
 //!
 //! # When nothing happens
 //!
@@ -19,23 +27,34 @@
 //! With a manual clock the timer has no thread, and there is no monitor: a poll that never returns keeps that runtime's
 //! clock from moving anyway.
 
+use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
 use super::sleep::notify_fence;
-use super::table::Table;
+use super::stall::Stalls;
+use super::table::{Entry, Seen, Table};
+use crate::io::driver;
+use crate::primitive::{AtomicBool, AtomicU64, Ordering};
+use crate::task::cell::contained;
 
 const PERIOD: Duration = Duration::from_millis(5);
 /// While work waits.
 const SHORT_PERIOD: Duration = Duration::from_millis(2);
 /// After so many samples without anything the monitor stops.
 const IDLE_SAMPLES: u32 = 20;
+/// After so many samples with one spare worker too many, one is dismissed.
+const SPARE_SAMPLES: u32 = 2;
 
-/// How to call the monitor.
+/// How to call the monitor, and what it has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor {
     unpark: std::sync::Mutex<Option<Unpark>>,
+    /// Somebody has called who cannot wait for the next sample.
+    urgent: AtomicBool,
+    /// Polls that took too long.
+    pub(super) stalls: AtomicU64,
 }
 
 /// Makes the timer's thread look.
@@ -49,11 +68,13 @@ impl std::fmt::Debug for Unpark {
 }
 
 impl Monitor {
+    /// The beginning and the end of a runtime.
     pub(crate) fn set_unpark(&self, unpark: Option<Unpark>) {
         let mut place = self.unpark.lock().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *place, unpark);
         drop(place);
         drop(old);
+        self.stalls.store(0, Ordering::Relaxed);
     }
 
     /// A worker woke up while nobody watched.
@@ -62,48 +83,94 @@ impl Monitor {
         let unpark = self.unpark.lock().unwrap_or_else(PoisonError::into_inner).clone();
         unpark.iter().for_each(|unpark| (unpark.0)());
     }
+
+    /// A worker gives way to a call that blocks.
+    pub(crate) fn call_now(&self) {
+        self.urgent.store(true, Ordering::Relaxed);
+        self.call();
+    }
 }
 
+/// Starts the thread of a spare worker.
+pub(crate) type StartSpare = Box<dyn Fn(usize) -> io::Result<()> + Send>;
+
 /// What the monitor remembers from one sample to the next.
-#[derive(Debug)]
 pub(crate) struct Sampler {
     scheduler: &'static Scheduler,
     table: Arc<Table>,
+    start_spare: StartSpare,
+    /// At most so many spare workers.
+    most_spares: usize,
+    stalls: Stalls,
     last: Option<Instant>,
     period: Duration,
     idle: u32,
+    /// For each worker, regular and spare, the poll it was in, and since when.
+    polls: Box<[Option<Poll>]>,
+    /// How often somebody had looked into the driver.
     turns: u64,
-    work_waited: bool,
+    /// How many spare workers are at work, the first ones of them; and for how long it was too many.
+    spares: usize,
+    too_many: u32,
+    refused: bool,
+}
+
+/// A poll that was seen in a sample.
+#[derive(Debug, Clone, Copy)]
+struct Poll {
+    seen: Seen,
+    since: Instant,
+    reported: bool,
+}
+
+/// If a poll was seen, it has returned.
+fn over(poll: Option<Poll>, entry: &Entry) {
+    if poll.is_some() {
+        entry.slot.close();
+    }
 }
 
 impl Sampler {
-    pub(crate) fn new(scheduler: &'static Scheduler, table: Arc<Table>) -> Sampler {
+    pub(crate) fn new(
+        scheduler: &'static Scheduler,
+        table: Arc<Table>,
+        most_spares: usize,
+        stalls: Stalls,
+        start_spare: StartSpare,
+    ) -> Sampler {
+        let workers = table.entries.len();
         Sampler {
             scheduler,
             table,
+            start_spare,
+            most_spares: most_spares.min(workers / 2),
+            stalls,
             last: None,
             period: PERIOD,
             idle: 0,
+            polls: vec![None; workers].into(),
             turns: 0,
-            work_waited: false,
+            spares: 0,
+            too_many: 0,
+            refused: false,
         }
     }
 
     /// Called after each turn of the timer; answers when it wants to be called again.
     pub(crate) fn look(&mut self) -> Option<Duration> {
-        if !self.scheduler.is_watched() {
+        if !self.scheduler.is_watched() || self.scheduler.is_closing() {
             self.last = None;
             return None;
         }
+        let urgent = self.scheduler.monitor.urgent.swap(false, Ordering::Relaxed);
         let now = Instant::now();
         let since = self.last.map_or(Duration::ZERO, |last| now - last);
-        if self.last.is_some() && since < self.period {
+        if self.last.is_some() && since < self.period && !urgent {
             return Some(self.period - since);
         }
-        // The first sample, and one that comes late (perhaps nobody had the processor), only looks.
-        let counts = self.last.is_some() && since < 2 * self.period;
+        let is_late = self.last.is_none() || since >= 2 * self.period;
         self.last = Some(now);
-        self.sample(counts);
+        self.sample(now, is_late);
         if self.idle >= IDLE_SAMPLES && self.scheduler.stop_watching() {
             self.idle = 0;
             self.last = None;
@@ -112,20 +179,132 @@ impl Sampler {
         Some(self.period)
     }
 
-    fn sample(&mut self, counts: bool) {
+    fn sample(&mut self, now: Instant, is_late: bool) {
         let scheduler = self.scheduler;
-        self.idle = if scheduler.is_still() { self.idle + 1 } else { 0 };
-        let work_waits = scheduler.is_work_visible(&self.table, None);
-        let driver = scheduler.door.driver();
-        let turns = driver.as_ref().map_or(0, |driver| driver.turns());
-        let is_unmanned = driver.is_some_and(|driver| !driver.is_manned()) && turns == self.turns;
-        let needs_help = is_unmanned || work_waits && self.work_waited;
-        if counts && needs_help && scheduler.is_anybody_parked() {
+        self.idle = if scheduler.is_still() && self.spares == 0 { self.idle + 1 } else { 0 };
+        let (stuck, waiting_here) = self.look_at_polls(now, is_late);
+        let work_waits = waiting_here || scheduler.is_work_visible(&self.table, None);
+        let is_unmanned = self.is_driver_unmanned();
+        if !is_late && (stuck > 0 && work_waits || is_unmanned) {
+            self.help(stuck);
+        }
+        self.dismiss(stuck);
+        self.period = if work_waits { SHORT_PERIOD } else { PERIOD };
+    }
+
+    /// How many are stuck, and whether something waits for one of them alone.
+    fn look_at_polls(&mut self, now: Instant, is_late: bool) -> (usize, bool) {
+        let (mut stuck, mut waits) = (0, false);
+        let table = Arc::clone(&self.table);
+        for (i, entry) in table.entries() {
+            let seen = entry.polling.seen();
+            let before = self.polls[i].take();
+            let (Some(seen), gives_way) = (seen, entry.gives_way()) else {
+                over(before, entry);
+                continue;
+            };
+            match before {
+                Some(before) if before.seen == seen => {
+                    self.polls[i] = Some(before);
+                    if gives_way || !is_late {
+                        stuck += 1;
+                        entry.slot.open();
+                        waits |= entry.slot.has_loot();
+                    }
+                    if !gives_way {
+                        self.is_stalled(i, entry, now);
+                    }
+                }
+                before => {
+                    over(before, entry);
+                    self.polls[i] = Some(Poll { seen, since: now, reported: false });
+                    stuck += usize::from(gives_way);
+                }
+            }
+        }
+        (stuck, waits)
+    }
+
+    /// Is this poll one to be reported?
+    fn is_stalled(&mut self, worker: usize, entry: &Entry, now: Instant) {
+        let Some(poll) = &mut self.polls[worker] else { return };
+        let elapsed = now - poll.since;
+        if !poll.reported && elapsed >= self.stalls.threshold() {
+            if let Some(task) = entry.polling.info() {
+                poll.reported = true;
+                self.scheduler.monitor.stalls.fetch_add(1, Ordering::Relaxed);
+                self.stalls.report(self.scheduler, task, elapsed);
+            }
+        }
+    }
+
+    fn is_driver_unmanned(&mut self) -> bool {
+        let Some(driver) = self.scheduler.door.driver() else { return false };
+        let turns = driver.turns();
+        let nobody_came = turns == self.turns;
+        self.turns = turns;
+        nobody_came && !driver.is_manned()
+    }
+
+    /// Somebody must come: one who sleeps, or a spare one.
+    fn help(&mut self, stuck: usize) {
+        let scheduler = self.scheduler;
+        if scheduler.is_anybody_searching() {
+            return;
+        }
+        if scheduler.is_anybody_parked() {
             notify_fence();
             scheduler.notify(0);
+        } else if stuck > self.spares && self.spares < self.most_spares {
+            self.summon();
+        } else {
+            self.look_into_driver();
         }
-        self.turns = turns;
-        self.work_waited = work_waits;
-        self.period = if work_waits { SHORT_PERIOD } else { PERIOD };
+    }
+
+    fn summon(&mut self) {
+        let index = self.scheduler.workers() + self.spares;
+        let entry = self.table.entries[index].get();
+        self.scheduler.summon(index, entry.map(|entry| &***entry));
+        if entry.is_none() {
+            if let Err(error) = (self.start_spare)(index) {
+                self.scheduler.summon_failed(index);
+                if !std::mem::replace(&mut self.refused, true) {
+                    eprintln!(
+                        "filch: all workers are stuck in long polls, and the system refused a spare \
+                         one: {error}"
+                    );
+                }
+                return;
+            }
+        }
+        self.spares += 1;
+    }
+
+    fn dismiss(&mut self, stuck: usize) {
+        if self.spares <= stuck {
+            self.too_many = 0;
+            return;
+        }
+        self.too_many += 1;
+        if self.too_many >= SPARE_SAMPLES {
+            self.too_many = 0;
+            let index = self.scheduler.workers() + self.spares - 1;
+            if let Some(entry) = self.table.entries[index].get() {
+                self.spares -= 1;
+                self.scheduler.dismiss(index, entry);
+            }
+        }
+    }
+
+    /// The last resort.
+    fn look_into_driver(&self) {
+        let Some(driver) = self.scheduler.door.driver() else { return };
+        if let Some(mut turn) = driver.try_turn() {
+            let mut wakers = Vec::new();
+            turn.look();
+            turn.deliver(&mut wakers);
+            contained(|| super::worker::batch(&mut || driver::wake_all(&mut wakers)));
+        }
     }
 }

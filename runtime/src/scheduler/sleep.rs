@@ -109,7 +109,6 @@ impl Sleep {
     }
 
     /// Is anybody without work awake?
-    #[allow(dead_code, reason = "for spare workers")]
     pub(crate) fn is_anybody_searching(&self) -> bool {
         searchers(self.word.load(Ordering::Relaxed)) > 0
     }
@@ -125,7 +124,6 @@ impl Sleep {
     }
 
     /// A spare worker comes, or goes.
-    #[allow(dead_code, reason = "for spare workers")]
     pub(crate) fn change_member(&self, worker: usize, is_there: bool) {
         if is_there {
             self.members.fetch_or(1 << worker, Ordering::Relaxed);
@@ -252,6 +250,16 @@ impl Sleep {
         self.parkers[worker].park_in(sleep);
         self.in_driver.store(0, Ordering::Relaxed);
         self.is_taken(worker)
+    }
+
+    /// Sleeps outside the mask: nobody but [`end_rest`](Sleep::end_rest) and
+    /// [`notify_all`](Sleep::notify_all) ends that (or a stray unpark).
+    pub(crate) fn rest(&self, worker: usize) {
+        self.parkers[worker].park();
+    }
+
+    pub(crate) fn end_rest(&self, worker: usize) {
+        self.unpark(worker);
     }
 
     fn is_taken(&self, worker: usize) -> bool {

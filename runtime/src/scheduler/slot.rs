@@ -41,13 +41,11 @@ impl Slot {
     }
 
     /// Thieves may take from it until [`Slot::close`].
-    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "for the monitor"))]
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Relaxed);
     }
 
     /// The owner is back.
-    #[cfg_attr(not(filch_loom), allow(dead_code, reason = "for the monitor"))]
     pub(crate) fn close(&self) {
         self.open.store(false, Ordering::Relaxed);
     }

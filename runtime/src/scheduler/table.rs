@@ -1,13 +1,14 @@
 //! What thieves, and those who ask, may see of a runtime's workers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
 use super::queue::Stealer;
 use super::slot::Slot;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::task::cell::{AtomicSite, Header};
+use crate::task::extra::Extra;
 use crate::task::{Ending, Id, Runnable, TaskInfo};
 
 /// The workers of one runtime.
@@ -23,6 +24,10 @@ pub(crate) struct Entry {
     pub(super) slot: Slot,
     counts: Counts,
     pub(super) polling: PollingNow,
+    /// Of a spare worker: it is needed.
+    summoned: AtomicBool,
+    /// It is in a call that blocks, and has said so.
+    gives_way: AtomicBool,
 }
 
 /// Which task a worker is polling (or has polled last, while it looks for the next), for those who
@@ -32,6 +37,17 @@ pub(super) struct PollingNow {
     /// 0: none.
     id: AtomicU64,
     site: AtomicSite,
+    /// How many polls have begun here.
+    polls: AtomicU64,
+    /// Who has a name is entered here at its first poll, when no list has it yet.
+    named: std::sync::Mutex<Option<(Id, Arc<str>)>>,
+}
+
+/// One poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    id: Id,
+    polls: u64,
 }
 
 /// How many tasks ended on a worker, and how. Written by the worker alone.
@@ -81,7 +97,25 @@ impl Entry {
             slot: Slot::new(),
             counts: Counts::default(),
             polling: PollingNow::default(),
+            summoned: AtomicBool::new(true),
+            gives_way: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn is_summoned(&self) -> bool {
+        self.summoned.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn summon(&self, is_needed: bool) {
+        self.summoned.store(is_needed, Ordering::Relaxed);
+    }
+
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give_way(&self, gives: bool) {
+        self.gives_way.store(gives, Ordering::Relaxed);
     }
 
     /// By the worker itself.
@@ -102,6 +136,28 @@ impl PollingNow {
     pub(super) fn set(&self, task: &Header) {
         self.site.store(task.site());
         self.id.store(task.id().as_u64(), Ordering::Relaxed);
+        // The only writer.
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if task.extra().is_some_and(Extra::is_named) {
+            self.note_name(task);
+        }
+    }
+
+    #[cold]
+    fn note_name(&self, task: &Header) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.as_ref().is_none_or(|(id, _)| *id != task.id()) {
+            let name = task.extra().and_then(Extra::name);
+            let old = std::mem::replace(&mut *named, name.map(|name| (task.id(), name)));
+            drop(named);
+            drop(old);
+        }
+    }
+
+    /// Which poll runs here, if one does.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
+        Some(Seen { id, polls: self.polls.load(Ordering::Relaxed) })
     }
 
     pub(super) fn clear(&self) {
@@ -110,8 +166,11 @@ impl PollingNow {
 
     /// Of a worker that moves on meanwhile, id and site may be of two tasks; one that is stuck
     /// does not move.
-    fn info(&self) -> Option<TaskInfo> {
+    pub(super) fn info(&self) -> Option<TaskInfo> {
         let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
-        Some(TaskInfo::bare(id, self.site.load()?))
+        let mut info = TaskInfo::bare(id, self.site.load()?);
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        info.name = named.filter(|(named, _)| *named == id).map(|(_, name)| name);
+        Some(info)
     }
 }

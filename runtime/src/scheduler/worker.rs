@@ -8,21 +8,24 @@
 //!        or else park  until there is work, or until the runtime has ended
 //! ```
 
-use std::cell::{Cell, OnceCell, RefCell};
+mod events;
+mod spare;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use self::events::Events;
+pub(crate) use self::spare::block_in_place;
 use super::queue::{Queue, Steal};
 use super::quiet::Quiet;
-use super::sleep::{Sleep, WORKERS_PER_SET, notify_fence};
+use super::sleep::{WORKERS_PER_SET, notify_fence};
 use super::slot;
 use super::table::{Entry, Table};
 use super::{Cause, Scheduler, WorkerSet};
-use crate::io::driver::{self, Driver};
 use crate::primitive::tls;
 use crate::task::cell::Chain;
 use crate::task::polling::{self, Blocking};
@@ -37,13 +40,6 @@ const DUE: usize = 256;
 const INJECTED: usize = 64;
 /// How long a batch from the timer may keep the others asleep.
 const BATCH_ALONE: Duration = Duration::from_micros(30);
-/// The same for a batch from the driver, and how many tasks of it may wait.
-const EVENTS_ALONE: Duration = Duration::from_micros(50);
-const EVENTS_WAIT: usize = 8;
-/// After how many polls a busy worker looks into the driver, unless somebody has just done so. (A look costs a
-/// system call, as much as ten yields.)
-const DRIVER_EVERY: u32 = 32;
-const DRIVER_REST: Duration = Duration::from_micros(100);
 /// After how many polls the injectors are looked at. (With 61 and single pops, as elsewhere, tasks
 /// from outside wait 75 µs beside busy workers; with this 0.2 µs. With 8 instead of 4 a yield costs
 /// 3 % less, and tasks from outside wait 1.5 times as long: `spawn_many_remote_busy2`.)
@@ -73,14 +69,9 @@ pub(crate) struct Worker {
     searching: Cell<bool>,
     /// What is being worked on here without the others.
     batch: Cell<Option<Alone>>,
-    /// The driver, once it was needed here.
-    driver: OnceCell<Arc<Driver>>,
-    next_driver_look: Cell<u32>,
-    last_driver_look: Cell<Option<Instant>>,
-    /// What the driver's events wake is collected here, while they are handed over.
-    landing: RefCell<Option<Vec<Runnable>>>,
-    /// Whom they wake: kept for its memory.
-    wakers: RefCell<Vec<Waker>>,
+    events: Events,
+    /// It came to help out, and goes again.
+    is_spare: bool,
     /// Where to start stealing.
     seed: Cell<u32>,
     /// A task is being polled here, and what it pushes may go into slot and deque. At all other
@@ -101,12 +92,9 @@ struct Alone {
 }
 
 impl Alone {
-    fn from_timer() -> Alone {
-        Alone { since: Instant::now(), limit: BATCH_ALONE, most: usize::MAX }
-    }
-
-    fn from_driver() -> Alone {
-        Alone { since: Instant::now(), limit: EVENTS_ALONE, most: EVENTS_WAIT }
+    /// From now on: until the limit has passed, or if more than `most` wait.
+    fn new(limit: Duration, most: usize) -> Alone {
+        Alone { since: Instant::now(), limit, most }
     }
 
     fn again(self) -> Alone {
@@ -219,11 +207,8 @@ impl Worker {
             from_slot: Cell::new(0),
             searching: Cell::new(false),
             batch: Cell::new(None),
-            driver: OnceCell::new(),
-            next_driver_look: Cell::new(DRIVER_EVERY),
-            last_driver_look: Cell::new(None),
-            landing: RefCell::new(None),
-            wakers: RefCell::default(),
+            events: Events::new(),
+            is_spare: index >= scheduler.workers(),
             seed: Cell::new(0x9e37_79b9 ^ index as u32),
             open: Cell::new(false),
             quiet,
@@ -241,13 +226,18 @@ impl Worker {
         }
         // Of the tasks at home here none is both started and unfinished (see `spawn_local.rs`). What still
         // comes is dropped by whoever brings it.
-        drop(worker.inbox().close());
+        if !worker.is_spare {
+            drop(worker.inbox().close());
+        }
         HERE.set(Here::Elsewhere);
         polling::set_blocking(Blocking::OutsideTasks);
     }
 
     fn next(&self) -> Option<Runnable> {
         loop {
+            if self.is_dismissed() {
+                self.rest();
+            }
             if let Some(task) = self.own().or_else(|| self.find()) {
                 if self.searching.take() {
                     self.stop_search();
@@ -262,8 +252,7 @@ impl Worker {
 
     fn execute(&self, task: Runnable) {
         self.tick.set(self.tick.get().wrapping_add(1));
-        let polling = &self.entry.polling;
-        polling.set(task.header());
+        self.entry.polling.set(task.header());
         self.open.set(true);
         let ran = if self.scheduler.is_open() { task.run() } else { self.end(task) };
         self.open.set(false);
@@ -293,12 +282,9 @@ impl Worker {
     // ── own work ──────────────────────────────────────────────────────────────────────────────
 
     fn own(&self) -> Option<Runnable> {
-        if self.tick.get().wrapping_sub(self.next_look.get()) < u32::MAX / 2 {
+        if self.is_time(&self.next_look, LOOK_EVERY) {
             // Even if slot and deque never run dry, nothing from outside starves.
-            self.next_look.set(self.tick.get().wrapping_add(LOOK_EVERY));
-            if self.tick.get().wrapping_sub(self.next_driver_look.get()) < u32::MAX / 2 {
-                self.look_into_driver();
-            }
+            self.look_into_driver();
             if let Some(task) = self.look_outside() {
                 self.from_slot.set(0);
                 return Some(task);
@@ -313,6 +299,15 @@ impl Worker {
         }
         self.from_slot.set(0);
         self.queue.pop().or_else(|| slot.take()).or_else(|| self.look_inbox())
+    }
+
+    /// Has this many polls passed since it was time last?
+    fn is_time(&self, next: &Cell<u32>, every: u32) -> bool {
+        let is = self.tick.get().wrapping_sub(next.get()) < u32::MAX / 2;
+        if is {
+            next.set(self.tick.get().wrapping_add(every));
+        }
+        is
     }
 
     /// Inbox, timer, injectors. The inbox comes first every other time: a task at home here that
@@ -360,7 +355,7 @@ impl Worker {
             self.notify();
         }
         if !self.queue.is_empty() {
-            self.batch.set(Some(Alone::from_timer()));
+            self.batch.set(Some(Alone::new(BATCH_ALONE, usize::MAX)));
         }
         Some(first)
     }
@@ -516,7 +511,7 @@ impl Worker {
         // Dropped on the way out, before any work is taken.
         let mut resting = None;
         loop {
-            if self.is_work_visible(true) || self.has_own_mail() {
+            if self.is_work_visible(true) || self.has_own_mail() || self.is_dismissed() {
                 self.scheduler.woken(sleep.retract(bit));
                 self.searching.set(true);
                 return Parked::Awake;
@@ -536,78 +531,6 @@ impl Worker {
                 self.searching.set(true);
                 return Parked::Awake;
             }
-        }
-    }
-
-    /// In the driver, if there is one and its bed is free. `false`: still announced.
-    fn sleep(&self, sleep: &Sleep, bit: usize) -> bool {
-        if self.scheduler.door.is_used() {
-            if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
-                let mut taken = sleep.park_in(bit, || turn.wait());
-                let mut wakers = self.wakers.take();
-                turn.deliver(&mut wakers);
-                if !taken && !wakers.is_empty() {
-                    // Awake before it wakes: else it might choose itself to be woken.
-                    self.scheduler.woken(sleep.retract(bit));
-                    taken = true;
-                }
-                self.wake_all(wakers);
-                return taken;
-            }
-        }
-        sleep.park(bit)
-    }
-
-    // ── the driver ────────────────────────────────────────────────────────────────────────────
-
-    fn driver(&self) -> Option<&Driver> {
-        if self.driver.get().is_none() {
-            let driver = self.scheduler.door.driver()?;
-            let _ = self.driver.set(driver);
-        }
-        self.driver.get().map(|driver| &**driver)
-    }
-
-    /// Even if there is always something to do, those who wait for sockets do not starve.
-    fn look_into_driver(&self) {
-        self.next_driver_look.set(self.tick.get().wrapping_add(DRIVER_EVERY));
-        if !self.scheduler.door.is_used() {
-            return;
-        }
-        let now = Instant::now();
-        if self.last_driver_look.get().is_none_or(|last| now - last > DRIVER_REST) {
-            self.last_driver_look.set(Some(now));
-            if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
-                let mut wakers = self.wakers.take();
-                turn.look();
-                turn.deliver(&mut wakers);
-                self.wake_all(wakers);
-            }
-        }
-    }
-
-    /// Puts all that the driver's events wake at the end of the own queue, in their order. From here on the driver may be
-    /// unmanned, though others sleep: if it stays so for long, the monitor wakes one.
-    fn wake_all(&self, mut wakers: Vec<Waker>) {
-        if !wakers.is_empty() {
-            self.landing.replace(Some(Vec::with_capacity(wakers.len())));
-            driver::wake_all(&mut wakers);
-            let landed = self.landing.take().unwrap_or_default();
-            if landed.len() > 1 {
-                self.batch.set(Some(Alone::from_driver()));
-            }
-            landed.into_iter().for_each(|task| self.queue.push(task));
-        }
-        self.wakers.replace(wakers);
-    }
-
-    fn land(&self, task: Option<Runnable>) -> Option<Runnable> {
-        match &mut *self.landing.borrow_mut() {
-            Some(landed) => {
-                landed.extend(task);
-                None
-            }
-            None => task,
         }
     }
 

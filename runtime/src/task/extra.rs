@@ -109,6 +109,10 @@ impl Extra {
         *self.ending.lock()
     }
 
+    pub(crate) fn is_named(&self) -> bool {
+        self.name.is_some()
+    }
+
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.name.clone()
     }

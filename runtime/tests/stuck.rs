@@ -1,0 +1,357 @@
+//! Workers that are stuck in a poll: nobody else has to wait for it.
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use filch::{Runtime, sleep};
+
+/// What takes longer than this hangs.
+const STUCK: Duration = Duration::from_secs(20);
+const MS: Duration = Duration::from_millis(1);
+
+fn runtime(workers: usize) -> Runtime {
+    Runtime::builder().worker_threads(workers).on_stall(|_| {}).build().unwrap()
+}
+
+/// Blocks the worker of whoever polls it, until something is sent (or dropped).
+async fn block(until: Arc<Mutex<mpsc::Receiver<()>>>) {
+    let until = until.lock().unwrap();
+    if until.recv_timeout(STUCK) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("nobody came to help");
+    }
+}
+
+/// A task that blocks its worker until the sender is used.
+fn blocker() -> (mpsc::Sender<()>, impl Future<Output = ()> + Send) {
+    let (release, until) = mpsc::channel();
+    (release, block(Arc::new(Mutex::new(until))))
+}
+
+/// Blocks as many workers, and answers when all of them are.
+fn block_all(
+    runtime: &Runtime,
+    count: usize,
+) -> (Vec<mpsc::Sender<()>>, Vec<filch::JoinHandle<()>>) {
+    let mut blocked = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let (release, block) = blocker();
+        let (begins, began) = mpsc::channel();
+        let handle = runtime.spawn(async move {
+            begins.send(()).unwrap();
+            block.await;
+        });
+        began.recv_timeout(STUCK).expect("a free worker begins");
+        blocked.0.push(release);
+        blocked.1.push(handle);
+    }
+    blocked
+}
+
+fn release(blocked: (Vec<mpsc::Sender<()>>, Vec<filch::JoinHandle<()>>)) {
+    blocked.0.into_iter().for_each(|release| release.send(()).unwrap());
+    for mut handle in blocked.1 {
+        handle.join_timeout(STUCK).expect("released").unwrap();
+    }
+}
+
+#[test]
+fn other_tasks_run_while_every_worker_is_stuck() {
+    for workers in [1, 2, 4] {
+        let runtime = runtime(workers);
+        for _ in 0..20 {
+            let blocked = block_all(&runtime, workers);
+            let tasks: Vec<_> = (0..10).map(|i| runtime.spawn(async move { i })).collect();
+            for (i, mut task) in tasks.into_iter().enumerate() {
+                assert_eq!(task.join_timeout(STUCK).expect("somebody runs it").unwrap(), i);
+            }
+            release(blocked);
+        }
+    }
+}
+
+#[test]
+fn what_a_stuck_worker_has_in_slot_and_deque_is_taken_from_it() {
+    for workers in [1, 2, 4] {
+        let runtime = runtime(workers);
+        for _ in 0..20 {
+            let blocked = block_all(&runtime, workers - 1);
+            let (all_ran, until) = mpsc::channel();
+            let mut last = runtime.spawn(async move {
+                // The first goes into the slot, the others into the deque.
+                for _ in 0..4 {
+                    let all_ran = all_ran.clone();
+                    drop(filch::spawn(async move { all_ran.send(()).unwrap() }));
+                }
+                for _ in 0..4 {
+                    until.recv_timeout(STUCK).expect("taken from here");
+                }
+            });
+            last.join_timeout(STUCK).expect("released").unwrap();
+            release(blocked);
+        }
+    }
+}
+
+#[test]
+fn what_is_woken_by_a_stuck_worker_is_taken_from_it() {
+    for workers in [1, 2] {
+        let runtime = runtime(workers);
+        for _ in 0..20 {
+            let blocked = block_all(&runtime, workers - 1);
+            let (to_task, in_task) = async_channel::bounded(1);
+            let (to_worker, in_worker) = mpsc::channel();
+            drop(runtime.spawn(async move {
+                while in_task.recv().await.is_ok() {
+                    to_worker.send(()).unwrap();
+                }
+            }));
+            let mut last = runtime.spawn(async move {
+                // Each goes into the slot, and the slot is open from the first on.
+                for _ in 0..3 {
+                    to_task.try_send(()).unwrap();
+                    in_worker.recv_timeout(STUCK).expect("taken from here");
+                }
+            });
+            last.join_timeout(STUCK).expect("released").unwrap();
+            release(blocked);
+        }
+    }
+}
+
+#[test]
+fn timers_fire_while_every_worker_is_stuck() {
+    for workers in [1, 2] {
+        let runtime = runtime(workers);
+        let mut sleeper = runtime.spawn(async {
+            for _ in 0..20 {
+                sleep(MS).await;
+            }
+        });
+        let blocked = block_all(&runtime, workers);
+        sleeper.join_timeout(STUCK).expect("the timer's wakes are followed").unwrap();
+        release(blocked);
+    }
+}
+
+#[test]
+fn sockets_answer_while_every_worker_is_stuck() {
+    for workers in [1, 2, 4] {
+        let runtime = runtime(workers);
+        let listener = runtime.block_on(filch::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (release, until) = mpsc::channel();
+        let until = Arc::new(Mutex::new(until));
+        drop(runtime.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let until = Arc::clone(&until);
+                drop(filch::spawn(async move {
+                    let mut byte = [0];
+                    while stream.read(&mut byte).await.is_ok_and(|read| read == 1) {
+                        if byte[0] == b'b' {
+                            // This worker has just come from the driver.
+                            block(Arc::clone(&until)).await;
+                        }
+                        stream.write_all(&byte).await.unwrap();
+                    }
+                }));
+            }
+        }));
+        let connect = || {
+            let stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(STUCK)).unwrap();
+            stream
+        };
+        let mut blockers: Vec<_> = (0..workers).map(|_| connect()).collect();
+        let mut other = connect();
+        for _ in 0..10 {
+            blockers.iter_mut().for_each(|stream| stream.write_all(b"b").unwrap());
+            other.write_all(b"x").unwrap();
+            other.read_exact(&mut [0]).expect("nobody looks after the sockets");
+            for stream in &mut blockers {
+                release.send(()).unwrap();
+                let _ = stream;
+            }
+            blockers.iter_mut().for_each(|stream| stream.read_exact(&mut [0]).unwrap());
+        }
+    }
+}
+
+#[test]
+fn more_are_stuck_than_spare_workers_may_come() {
+    let runtime = Runtime::builder().worker_threads(2).spare_workers(1).on_stall(|_| {});
+    let runtime = runtime.build().unwrap();
+    let blocked = block_all(&runtime, 3);
+    // Nobody is left. (Whoever waits outside the workers is served all the same.)
+    let (begins, began) = mpsc::channel();
+    let mut task = runtime.spawn(async move { begins.send(()).unwrap() });
+    assert!(runtime.block_on(async { filch::timeout(30 * MS, &mut task).await }).is_err());
+    assert!(began.try_recv().is_err());
+    release(blocked);
+    task.join_timeout(STUCK).expect("it has waited").unwrap();
+}
+
+#[test]
+fn without_spare_workers_everything_waits_until_somebody_returns() {
+    let runtime = Runtime::builder().worker_threads(1).spare_workers(0).on_stall(|_| {});
+    let runtime = runtime.build().unwrap();
+    let blocked = block_all(&runtime, 1);
+    let mut task = runtime.spawn(async {});
+    assert!(task.join_timeout(50 * MS).is_none());
+    release(blocked);
+    task.join_timeout(STUCK).expect("it has waited").unwrap();
+}
+
+#[test]
+fn a_task_at_home_stays_with_its_worker_also_if_it_is_spawned_on_a_spare_one() {
+    let runtime = runtime(1);
+    let home = runtime.spawn(async { std::thread::current().id() }).join_timeout(STUCK);
+    let home = home.unwrap().unwrap();
+    let blocked = block_all(&runtime, 1);
+    let mut local = runtime.spawn(async {
+        let elsewhere = std::thread::current().id();
+        (elsewhere, filch::spawn_local(|| async { std::thread::current().id() }))
+    });
+    let (elsewhere, mut local) = local.join_timeout(STUCK).expect("a spare one runs it").unwrap();
+    assert_ne!(elsewhere, home);
+    assert!(local.join_timeout(20 * MS).is_none(), "its home is stuck");
+    release(blocked);
+    assert_eq!(local.join_timeout(STUCK).unwrap().unwrap(), home);
+}
+
+#[test]
+fn shutdown_while_workers_are_stuck_names_them() {
+    let runtime = runtime(2);
+    let blocked = block_all(&runtime, 2);
+    // On a spare worker, which waits for its end.
+    let (begins, began) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        begins.send(()).unwrap();
+        std::future::pending::<()>().await;
+    }));
+    began.recv_timeout(STUCK).unwrap();
+    let report = runtime.shutdown(10 * MS);
+    assert_eq!(report.stuck.len(), 2, "{report:?}");
+    blocked.0.into_iter().for_each(|release| release.send(()).unwrap());
+}
+
+#[test]
+fn a_runtime_whose_spare_workers_have_come_and_gone_ends_as_ever() {
+    for _ in 0..20 {
+        let runtime = runtime(2);
+        let blocked = block_all(&runtime, 4);
+        release(blocked);
+        let report = runtime.shutdown(STUCK);
+        assert!(report.stuck.is_empty() && report.aborted == 0, "{report:?}");
+    }
+}
+
+#[test]
+fn block_in_place_lets_others_run() {
+    for workers in [1, 2] {
+        let runtime = runtime(workers);
+        for _ in 0..20 {
+            let (to_call, in_call) = mpsc::channel();
+            let mut blocks = runtime.spawn(async move {
+                let slot = to_call.clone();
+                drop(filch::spawn(async move { slot.send("from the slot").unwrap() }));
+                let name = String::from("borrowed");
+                filch::block_in_place(|| {
+                    drop(filch::spawn(async move { to_call.send("spawned inside").unwrap() }));
+                    let both = [(); 2].map(|()| in_call.recv_timeout(STUCK).expect("they run"));
+                    assert!(both.contains(&"from the slot") && both.contains(&"spawned inside"));
+                    name.len()
+                })
+            });
+            let length = blocks.join_timeout(STUCK).expect("somebody ran the others").unwrap();
+            assert_eq!(length, 8);
+        }
+    }
+}
+
+#[test]
+fn block_in_place_may_block_on_and_a_panic_in_it_is_the_tasks() {
+    let runtime = runtime(1);
+    let inner = runtime.handle();
+    let result = runtime.block_on(runtime.spawn(async move {
+        let other = Runtime::new().unwrap();
+        let here = filch::block_in_place(|| other.block_on(async { 1 }));
+        let there = filch::block_in_place(|| inner.spawn(async { 2 }).join_timeout(STUCK));
+        filch::block_in_place(|| drop(other));
+        here + there.unwrap().unwrap()
+    }));
+    assert_eq!(result.unwrap(), 3);
+    let panics = runtime.spawn(async { filch::block_in_place(|| panic!("planned")) });
+    assert!(runtime.block_on(panics).unwrap_err().is_panic());
+    // The worker is as before: refuses, and runs.
+    let refused = runtime.spawn(async { filch::Runtime::new().unwrap().block_on(async {}) });
+    assert!(runtime.block_on(refused).unwrap_err().is_panic());
+    assert_eq!(filch::block_in_place(|| 7), 7, "elsewhere it is a call");
+}
+
+#[test]
+fn stalls_are_reported_all_of_them_and_no_others() {
+    let threshold = 50 * MS;
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let runtime = Runtime::builder()
+        .worker_threads(4)
+        .stall_threshold(threshold)
+        .on_stall({
+            let reports = Arc::clone(&reports);
+            move |stall| reports.lock().unwrap().push(stall.clone())
+        })
+        .build()
+        .unwrap();
+    let good: Vec<_> = (0..10_000)
+        .map(|_| {
+            runtime.spawn(async {
+                // The longest of its polls, by its own clock.
+                let mut longest = Duration::ZERO;
+                for _ in 0..3 {
+                    let start = Instant::now();
+                    std::hint::black_box((0..100).sum::<u64>());
+                    longest = longest.max(start.elapsed());
+                    filch::yield_now().await;
+                }
+                (filch::task::current().unwrap().id(), longest)
+            })
+        })
+        .collect();
+    let stalls: Vec<_> = (0..100)
+        .map(|i| {
+            let stall = async move {
+                if i % 2 == 0 {
+                    sleep(MS).await;
+                }
+                std::thread::sleep(threshold + 70 * MS);
+            };
+            runtime.block_on(async {
+                filch::task::Builder::new().name(&format!("slow {i}")).spawn(stall)
+            })
+        })
+        .collect();
+    let mut fine = Vec::new();
+    for mut task in good {
+        fine.push(task.join_timeout(STUCK).unwrap().unwrap());
+    }
+    for mut task in stalls {
+        task.join_timeout(STUCK).unwrap().unwrap();
+    }
+    let reports = reports.lock().unwrap();
+    for i in 0..100 {
+        let name = format!("slow {i}");
+        let of_it = reports.iter().filter(|stall| stall.task.name.as_deref() == Some(&*name));
+        assert_eq!(of_it.count(), 1, "{name}");
+    }
+    for (id, longest) in fine {
+        if longest < threshold {
+            // (The pauses between its clock's looks are the system's.)
+            let reported = reports.iter().filter(|stall| stall.task.id == id);
+            assert_eq!(reported.count(), 0, "a poll of {longest:?} was reported");
+        }
+    }
+    assert!(reports.iter().all(|stall| stall.elapsed >= threshold));
+}
