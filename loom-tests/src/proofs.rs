@@ -15,7 +15,7 @@ mod primitive {
 mod runtime {
     use filch_loom_primitive::Whim;
     use filch_under_loom::__models::{
-        blocking, cancel, group, local, queues, quiet, root, shutdown, sleep, task,
+        blocking, cancel, group, io, local, queues, quiet, root, shutdown, sleep, task,
     };
 
     use super::proves::Proof;
@@ -210,6 +210,30 @@ mod runtime {
             .spare("[quiet-claim]", LATEST)
             .seeded("claim-blindly", "MODEL: time moved")
             .seeded("wait-blindly", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn io_readiness() {
+        Proof::of("io: event ∥ a task begins to wait", io::event_poll)
+            .and("event ∥ an operation found nothing", io::event_clear)
+            .and("event ∥ an operation in the other direction", io::event_clear_other)
+            .and("event ∥ two tasks wait", io::event_two_waiters)
+            .and("event ∥ a wait is dropped", io::event_forget)
+            .and("event ∥ the next registration", io::event_next_registration)
+            .and("the end ∥ a task begins to wait", io::shut_poll)
+            .and("the end ∥ a registration", io::register_close)
+            .preemptions(3)
+            .whim(Whim::SpuriousWake, 1)
+            .whim(Whim::WeakFailure, 1)
+            .about(&["runtime/src/io/readiness.rs"])
+            .seeded("wait-without-looking", "deadlock")
+            .seeded("wake-before-marking", "deadlock")
+            .seeded("clear-blindly", "deadlock")
+            .seeded("mark-anybody", "MODEL: not meant for it")
+            .seeded("wake-anybody", "MODEL: somebody else was woken")
+            .seeded("begin-anew", "deadlock")
+            .seeded("register-after-all", "deadlock")
             .check();
     }
 

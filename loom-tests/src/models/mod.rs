@@ -30,6 +30,7 @@
 #![allow(unsafe_code)] // reads and writes of cells that loom watches
 
 pub mod cancel;
+pub mod io;
 pub mod local;
 pub mod queues;
 pub mod root;

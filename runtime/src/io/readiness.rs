@@ -11,16 +11,20 @@
 //! Three parties race on it:
 //!
 //! - *An event ∥ an operation that finds nothing.* The operation looked at the word before, and takes the
-//!   readiness away only if the tick is still the same: an event in between counts.
+//!   readiness away only if the tick is still the same: an event in between counts. (An operation that was tried
+//!   because of an event must also find what that event told of. The kernel's locks may see to that; the orderings
+//!   of the word promise it.)
 //! - *An event ∥ a task that begins to wait.* The task puts its waker down under the lock and then looks at the word once
 //!   more; the event changes the word and then takes the wakers under the lock. Whoever comes second to the lock
-//!   sees what the other did. So the word itself needs no ordering.
+//!   sees what the other did: that takes no ordering of the word.
 //! - *An event ∥ the end of the registration.* The poller may have handed out an event for a socket that is
 //!   closed meanwhile, and whose slot is in use again. The generation in the event's token must equal that
 //!   of the word, and that of the wakers under the lock: such an event does nothing.
 
 use std::task::{Poll, Waker};
 
+#[cfg(filch_loom)]
+use crate::primitive::seeded;
 use crate::primitive::{AtomicU64, Mutex, Ordering};
 
 /// What to wait for.
@@ -121,9 +125,15 @@ impl Readiness {
     /// A new registration begins to use the slot, and answers its generation. `assumed`: what it is taken to
     /// be ready for, so that the first operation is simply tried.
     pub(crate) fn begin(&self, assumed: u64) -> u32 {
-        let generation = self.waiters.lock().generation;
-        self.word.store(u64::from(generation) << GENERATION | assumed, Ordering::Relaxed);
-        generation
+        #[cfg(filch_loom)] // A twin starts with a clean word.
+        if seeded("begin-anew") {
+            let generation = self.waiters.lock().generation;
+            self.word.swap(u64::from(generation) << GENERATION | assumed, Ordering::Relaxed);
+            return generation;
+        }
+        // Added to what is there: the end of the driver may have come first.
+        let found = self.word.fetch_or(assumed, Ordering::Relaxed);
+        (found >> GENERATION) as u32
     }
 
     /// The registration ends: what comes for it from now on finds nobody.
@@ -131,7 +141,8 @@ impl Readiness {
         let mut waiters = self.waiters.lock();
         let next = waiters.generation.wrapping_add(1);
         waiters.generation = next;
-        self.word.store(u64::from(next) << GENERATION, Ordering::Relaxed);
+        // An exchange: after it, no event can still change the word of the registration before.
+        self.word.swap(u64::from(next) << GENERATION, Ordering::Relaxed);
         let mut left = Vec::new();
         waiters.take(&mut left, |_| true);
         drop(waiters);
@@ -140,7 +151,9 @@ impl Readiness {
 
     #[inline]
     pub(crate) fn look(&self, direction: Direction) -> Option<Ready> {
-        let seen = self.word.load(Ordering::Relaxed);
+        // Acquire: partner is the Release of `deliver`: the operation finds what the event told of.
+        // [look]
+        let seen = self.word.load(Ordering::Acquire);
         (seen & direction.mask() != 0).then_some(Ready { seen, direction })
     }
 
@@ -176,6 +189,10 @@ impl Readiness {
             // The same wait's older waker.
             other => drop(other),
         }
+        #[cfg(filch_loom)] // A twin does not look again.
+        if seeded("wait-without-looking") {
+            return Poll::Pending;
+        }
         match self.look(direction) {
             Some(ready) => Poll::Ready(ready),
             None => Poll::Pending,
@@ -193,6 +210,8 @@ impl Readiness {
     pub(crate) fn clear(&self, ready: Ready) {
         let passing = ready.direction.passing();
         let mut now = self.word.load(Ordering::Relaxed);
+        #[cfg(filch_loom)] // A twin does not care whether an event came since.
+        let ready = if seeded("clear-blindly") { Ready { seen: now, ..ready } } else { ready };
         while now & TICKS == ready.seen & TICKS && now & passing != 0 {
             let next = now & !passing;
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
@@ -207,20 +226,36 @@ impl Readiness {
     /// An event for the registration of this generation: whoever waits for it is to be woken by
     /// the caller.
     pub(crate) fn deliver(&self, generation: u32, flags: u64, wake: &mut Vec<Waker>) {
+        #[cfg(filch_loom)] // A twin takes the wakers first.
+        if seeded("wake-before-marking") {
+            self.waiters.lock().take(wake, |waiter| flags & waiter.direction.mask() != 0);
+        }
         let mut now = self.word.load(Ordering::Relaxed);
         loop {
-            if (now >> GENERATION) as u32 != generation {
+            let is_meant = (now >> GENERATION) as u32 == generation;
+            #[cfg(filch_loom)] // A twin marks whatever is there.
+            let is_meant = is_meant || seeded("mark-anybody");
+            if !is_meant {
                 return;
             }
             let tick = now.wrapping_add(TICK) & TICKS;
             let next = (now & !TICKS) | tick | (flags & FLAGS);
-            match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+            // Release: partner is the Acquire of `look`.
+            // [event]
+            match self.word.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(found) => now = found,
             }
         }
+        #[cfg(filch_loom)] // Another part of the same twin.
+        if seeded("wake-before-marking") {
+            return;
+        }
         let mut waiters = self.waiters.lock();
-        if waiters.generation == generation {
+        let is_meant = waiters.generation == generation;
+        #[cfg(filch_loom)] // A twin wakes whoever is there.
+        let is_meant = is_meant || seeded("wake-anybody");
+        if is_meant {
             waiters.take(wake, |waiter| flags & waiter.direction.mask() != 0);
         }
     }
