@@ -222,7 +222,7 @@ fn flags(event: &mio::event::Event) -> u64 {
     add(event.is_writable(), WRITE);
     add(event.is_read_closed(), READ_CLOSED);
     add(event.is_write_closed(), WRITE_CLOSED);
-    add(event.is_error(), ERROR);
+    add(event.is_error(), ERROR | READ | WRITE);
     flags
 }
 

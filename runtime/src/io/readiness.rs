@@ -40,6 +40,7 @@ pub(crate) const READ: u64 = 1;
 pub(crate) const WRITE: u64 = 1 << 1;
 pub(crate) const READ_CLOSED: u64 = 1 << 2;
 pub(crate) const WRITE_CLOSED: u64 = 1 << 3;
+/// There was an error. Comes with `READ` and `WRITE`, each of which is taken away by its own operations.
 pub(crate) const ERROR: u64 = 1 << 4;
 /// The driver is gone: there will be no more events.
 pub(crate) const SHUT: u64 = 1 << 5;
@@ -50,19 +51,17 @@ const TICKS: u64 = ((1 << 24) - 1) << 8;
 const GENERATION: u32 = 32;
 
 impl Direction {
-    /// Which flags end a wait.
+    /// Which flags end a wait. (With an error, both directions are worth a try.)
     fn mask(self) -> u64 {
-        match self {
-            Direction::Read => READ | READ_CLOSED | ERROR | SHUT,
-            Direction::Write => WRITE | WRITE_CLOSED | ERROR | SHUT,
-        }
+        self.passing() | SHUT
     }
 
-    /// Which flag an operation that found nothing takes away. What is closed stays so.
+    /// Which flags an operation that found nothing takes away: also that it is closed, for then it is not. (A
+    /// socket that is not connected yet counts as hung up, and one for datagrams goes on after an error.)
     fn passing(self) -> u64 {
         match self {
-            Direction::Read => READ,
-            Direction::Write => WRITE,
+            Direction::Read => READ | READ_CLOSED,
+            Direction::Write => WRITE | WRITE_CLOSED,
         }
     }
 }

@@ -1,0 +1,100 @@
+//! What sockets do on bad days: errors that pass, hang-ups that are none.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener as StdListener, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use filch::Runtime;
+use filch::io::{AsyncFd, Direction};
+
+/// Real time after which a test that makes no progress has failed.
+const STUCK: Duration = Duration::from_secs(20);
+
+/// An operation that is tried again and again without anything having happened.
+struct Tries(u32);
+
+impl Tries {
+    fn count(&mut self) {
+        self.0 += 1;
+        assert!(self.0 < 100, "tried in vain, over and over, in one poll");
+    }
+}
+
+/// Returns when all events were delivered that came before it, and those they woke were polled (there is
+/// one worker).
+async fn all_events_so_far() {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    one.set_nonblocking(true).unwrap();
+    let one = AsyncFd::new(one).unwrap();
+    let waits = filch::spawn(async move {
+        one.io(Direction::Read, |mut one| one.read(&mut [0])).await.unwrap();
+    });
+    other.write_all(b"x").unwrap();
+    waits.await.unwrap();
+}
+
+#[test]
+fn an_error_that_an_operation_has_told_does_not_make_the_next_one_spin() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let there = peer.local_addr().unwrap();
+        drop(peer);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let here = socket.local_addr().unwrap();
+        socket.connect(there).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let socket = AsyncFd::new(socket).unwrap();
+        socket.get_ref().send(b"anybody there?").unwrap();
+        all_events_so_far().await;
+        let mut reader = filch::spawn(async move {
+            let receive = |socket: &UdpSocket| socket.recv(&mut [0; 9]);
+            let refused = socket.io(Direction::Read, receive).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let mut tries = Tries(0);
+            socket
+                .io(Direction::Read, |socket| {
+                    tries.count();
+                    socket.recv(&mut [0; 9])
+                })
+                .await
+        });
+        all_events_so_far().await;
+        let peer = UdpSocket::bind(there).unwrap();
+        peer.send_to(b"now", here).unwrap();
+        let received = filch::timeout(STUCK, &mut reader).await;
+        assert_eq!(received.expect("it waits for an event that has come").unwrap().unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_socket_that_was_watched_before_it_was_connected_is_not_taken_to_be_closed() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // As long as it is not connected, the system says that it is hung up.
+        let socket = AsyncFd::new(socket).unwrap();
+        all_events_so_far().await;
+        socket.get_ref().connect(&listener.local_addr().unwrap().into()).unwrap();
+        socket.get_ref().set_nonblocking(true).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut reader = filch::spawn(async move {
+            let mut tries = Tries(0);
+            socket
+                .io(Direction::Read, |mut socket| {
+                    tries.count();
+                    socket.read(&mut [0; 9])
+                })
+                .await
+        });
+        all_events_so_far().await;
+        peer.write_all(b"now").unwrap();
+        let received = filch::timeout(STUCK, &mut reader).await;
+        assert_eq!(received.expect("it waits for an event that has come").unwrap().unwrap(), 3);
+    });
+}
