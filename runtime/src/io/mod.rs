@@ -29,7 +29,8 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use self::driver::Driver;
-use crate::primitive::{AtomicBool, Mutex, Ordering, tls};
+use crate::primitive::{AtomicBool, Mutex, Ordering, tls, unmodelled};
+use crate::sys;
 
 #[cfg(unix)]
 pub use self::async_fd::AsyncFd;
@@ -50,6 +51,8 @@ pub(crate) struct Door {
     used: AtomicBool,
     /// The runtime is over: no driver is opened any more.
     closed: AtomicBool,
+    /// Which process the runtime's threads are in.
+    process: unmodelled::AtomicU32,
     /// Makes a sleeping worker look where it sleeps.
     alert: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -66,6 +69,7 @@ impl Door {
             driver: Mutex::new(None),
             used: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            process: unmodelled::AtomicU32::new(sys::fork_generation()),
             alert: OnceLock::new(),
         }
     }
@@ -94,6 +98,11 @@ impl Door {
                  `Runtime::block_on` or `#[filch::main]`",
             ));
         };
+        assert!(
+            door.process.load(unmodelled::Ordering::Relaxed) == sys::fork_generation(),
+            "this process was forked after the runtime was made: its sockets are watched over in \
+             the parent only; make a new filch::Runtime in the child"
+        );
         door.open()
     }
 
@@ -107,8 +116,9 @@ impl Door {
         }
         let driver = Arc::new(Driver::new()?);
         *place = Some(Arc::clone(&driver));
-        drop(place);
+        // Under the lock: `close` may come next.
         self.used.store(true, Ordering::Relaxed);
+        drop(place);
         // All workers may be asleep on futexes: one must move into the driver. The alert begins with a
         // fence; its partner is the announcement of whoever goes to sleep just now: either it sees
         // the driver, or the alert sees it asleep.
@@ -133,6 +143,7 @@ impl Door {
 
     /// The next runtime begins.
     pub(crate) fn reopen(&self) {
+        self.process.store(sys::fork_generation(), unmodelled::Ordering::Relaxed);
         self.closed.store(false, Ordering::Relaxed);
     }
 
