@@ -19,7 +19,9 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry, Token};
 
-use super::readiness::{Direction, ERROR, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED};
+use super::readiness::{
+    Direction, ERROR, GENERATION_BITS, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED,
+};
 use super::slab::Slab;
 use crate::primitive::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::sys;
@@ -30,8 +32,6 @@ const EVENTS: usize = 1024;
 /// Of what wakes the sleeper.
 const WAKE: Token = Token(usize::MAX);
 
-/// What a token has for the generation (all of it where `usize` has 64 bits).
-const GENERATION_BITS: u32 = if usize::BITS >= 64 { 32 } else { 8 };
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 31 } else { usize::BITS - GENERATION_BITS - 1 };
 
 pub(crate) struct Driver {
@@ -95,8 +95,11 @@ impl Driver {
 
     /// Ends the current or else the next wait.
     pub(crate) fn wake(&self) {
-        // Fails only if the poller is gone.
-        let _ = self.waker.wake();
+        // (In a child nobody sleeps, and the parent is not to be woken.)
+        if self.is_of_this_process() {
+            // Fails only if the poller is gone.
+            let _ = self.waker.wake();
+        }
     }
 
     /// A look that may be out of date.
@@ -118,11 +121,6 @@ impl Driver {
         interest: Interest,
         assumed: u64,
     ) -> io::Result<(u32, u32)> {
-        assert!(
-            self.is_of_this_process(),
-            "this process was forked after the runtime was made: its sockets are watched over in \
-             the parent only; make a new filch::Runtime in the child"
-        );
         let index = self.slab.take().ok_or_else(shut_down)?;
         let readiness = self.readiness(index);
         let generation = readiness.begin(assumed);
@@ -197,7 +195,7 @@ impl Turn<'_> {
 
     /// Hands over what came, in the order in which it came; gives the turn back. The wakers are to be called by
     /// the caller, who holds nothing any more.
-    pub(crate) fn deliver(self, wakers: &mut Vec<Waker>) {
+    pub(crate) fn deliver(mut self, wakers: &mut Vec<Waker>) {
         for event in &self.poller.events {
             if event.token() == WAKE {
                 continue;
@@ -207,6 +205,8 @@ impl Turn<'_> {
                 readiness.deliver(generation, flags(event), wakers);
             }
         }
+        // Whoever has the turn next may not get to wait (somebody unparked it before): it must not find these again.
+        self.poller.events.clear();
     }
 }
 
@@ -237,8 +237,8 @@ impl Direction {
 
 fn token(index: u32, generation: u32) -> Token {
     debug_assert!(index >> INDEX_BITS == 0);
-    let generation = generation as usize & ((1 << GENERATION_BITS) - 1);
-    Token(generation << INDEX_BITS | index as usize)
+    debug_assert!(u64::from(generation) >> GENERATION_BITS == 0);
+    Token((generation as usize) << INDEX_BITS | index as usize)
 }
 
 fn split(token: Token) -> (u32, u32) {
@@ -293,6 +293,35 @@ mod tests {
         let mut wakers = Vec::new();
         turn.deliver(&mut wakers);
         assert!(wakers.is_empty() && driver.try_turn().is_some());
+    }
+
+    #[test]
+    fn an_event_is_handed_over_once() {
+        let driver = Driver::new().unwrap();
+        let (_one, other, index) = watched(&driver);
+        other.send(b"news").unwrap();
+        let mut turn = driver.try_turn().unwrap();
+        turn.wait();
+        turn.deliver(&mut Vec::new());
+        let ready = driver.readiness(index).look(Direction::Read).unwrap();
+        driver.readiness(index).clear(ready);
+        // The next one does not get to wait.
+        driver.try_turn().unwrap().deliver(&mut Vec::new());
+        assert!(driver.readiness(index).look(Direction::Read).is_none(), "that was told before");
+    }
+
+    #[test]
+    fn however_often_a_place_is_used_its_events_find_it() {
+        let driver = Driver::new().unwrap();
+        for _ in 0..300 {
+            let (mut one, other, index) = watched(&driver);
+            other.send(b"news").unwrap();
+            let mut turn = driver.try_turn().unwrap();
+            turn.wait();
+            turn.deliver(&mut Vec::new());
+            assert!(driver.readiness(index).look(Direction::Read).is_some());
+            driver.deregister(&mut one, index);
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use std::task::{Poll, Waker};
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
 use crate::primitive::{AtomicU64, Mutex, Ordering};
+use crate::task::cell::contained;
 
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +50,8 @@ const FLAGS: u64 = (1 << 8) - 1;
 const TICK: u64 = 1 << 8;
 const TICKS: u64 = ((1 << 24) - 1) << 8;
 const GENERATION: u32 = 32;
+/// How much of it is used: what a token of the poller has room for.
+pub(crate) const GENERATION_BITS: u32 = if usize::BITS >= 64 { 32 } else { 8 };
 
 impl Direction {
     /// Which flags end a wait. (With an error, both directions are worth a try.)
@@ -138,14 +141,14 @@ impl Readiness {
     /// The registration ends: what comes for it from now on finds nobody.
     pub(crate) fn end(&self) {
         let mut waiters = self.waiters.lock();
-        let next = waiters.generation.wrapping_add(1);
+        let next = waiters.generation.wrapping_add(1) & (u32::MAX >> (32 - GENERATION_BITS));
         waiters.generation = next;
         // An exchange: after it, no event can still change the word of the registration before.
         self.word.swap(u64::from(next) << GENERATION, Ordering::Relaxed);
         let mut left = Vec::new();
         waiters.take(&mut left, |_| true);
         drop(waiters);
-        drop(left);
+        left.into_iter().for_each(|waker| contained(|| drop(waker)));
     }
 
     #[inline]
@@ -183,7 +186,7 @@ impl Readiness {
         match replaced {
             // One poller too many: it looks again, and none waits in vain.
             Some(other) if other.key == POLLS && !other.waker.will_wake(waker) => {
-                other.waker.wake();
+                contained(|| other.waker.wake());
             }
             // The same wait's older waker.
             other => drop(other),
@@ -317,5 +320,47 @@ impl Waiters {
             let meant: Vec<Waiter> = meant;
             into.extend(meant.into_iter().map(|waiter| waiter.waker));
         }
+    }
+}
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use super::*;
+
+    /// The waker of a task that knows how to make trouble.
+    struct Grumpy(std::sync::mpsc::Sender<&'static str>);
+
+    impl std::task::Wake for Grumpy {
+        fn wake(self: std::sync::Arc<Self>) {
+            let _ = self.0.send("woken");
+            std::panic::resume_unwind(Box::new("a waker that panics"));
+        }
+    }
+
+    impl Drop for Grumpy {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("a waker that panics when it is dropped"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_panic_of_a_waker_does_not_meet_those_who_wait_beside_it() {
+        let (sender, told) = std::sync::mpsc::channel();
+        let grumpy = || Waker::from(std::sync::Arc::new(Grumpy(sender.clone())));
+        let readiness = Readiness::new();
+        readiness.begin(0);
+        for _ in 0..=POLLERS {
+            let waker = grumpy();
+            assert!(readiness.poll(Direction::Read, None, &waker).is_pending());
+            contained(|| drop(waker));
+        }
+        assert_eq!(told.try_recv(), Ok("woken"), "one too many");
+        assert_eq!(told.try_recv(), Ok("dropped"));
+        assert!(told.try_recv().is_err(), "the others wait");
+        readiness.end();
+        assert_eq!(told.try_iter().filter(|&what| what == "dropped").count(), POLLERS);
     }
 }
