@@ -15,7 +15,7 @@ mod primitive {
 mod runtime {
     use filch_loom_primitive::Whim;
     use filch_under_loom::__models::{
-        blocking, cancel, group, io, local, queues, quiet, root, shutdown, sleep, task,
+        blocking, cancel, driver, group, io, local, queues, quiet, root, shutdown, sleep, task,
     };
 
     use super::proves::Proof;
@@ -234,6 +234,27 @@ mod runtime {
             .seeded("wake-anybody", "MODEL: somebody else was woken")
             .seeded("begin-anew", "deadlock")
             .seeded("register-after-all", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn driver_hand_over() {
+        Proof::of("driver: one worker, a task and an event", driver::push_one_worker)
+            .and("the first socket ∥ a worker goes to sleep", driver::first_socket)
+            .and("the first socket ∥ the end", driver::open_close)
+            .about(&[])
+            .seeded("ask-before-announcing", "deadlock")
+            .seeded("alert-without-fence", "deadlock")
+            .seeded("used-outside-the-lock", "MODEL: nobody looks")
+            .check();
+    }
+
+    #[test]
+    fn driver_two_workers() {
+        Proof::of("driver: events ∥ two workers", driver::events_two_workers)
+            .and("a task ∥ two workers", driver::push_two_workers)
+            .about(&[])
+            .seeded("rather-the-futex", "deadlock")
             .check();
     }
 

@@ -41,9 +41,21 @@ mod real {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
+    }
+
+    /// A lock that is only ever tried, by threads that may sleep with it.
+    #[derive(Debug)]
+    pub(crate) struct TryLock<T>(std::sync::Mutex<T>);
+
+    pub(crate) type TryLockGuard<'a, T> = std::sync::MutexGuard<'a, T>;
+
+    impl<T> TryLock<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            TryLock(std::sync::Mutex::new(value))
+        }
 
         /// `None`: somebody else has it.
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        pub(crate) fn try_lock(&self) -> Option<TryLockGuard<'_, T>> {
             match self.0.try_lock() {
                 Ok(guard) => Some(guard),
                 Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),

@@ -33,7 +33,7 @@ pub mod run;
 pub use atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
 pub use futex::Futex;
 pub use local::LocalKey;
-pub use lock::{Condvar, Mutex, MutexGuard};
+pub use lock::{Condvar, Mutex, MutexGuard, TryLock, TryLockGuard};
 pub use loom::cell::UnsafeCell;
 pub use run::{Whim, seeded, whim};
 pub use std::sync::atomic::Ordering;

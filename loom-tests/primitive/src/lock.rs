@@ -1,8 +1,11 @@
 //! Mutex and condition variable.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
+
+use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::run::{Whim, whim};
 
@@ -36,6 +39,62 @@ impl<T> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let inner = self.0.try_lock().ok()?;
         Some(MutexGuard { inner: Some(inner), mutex: self })
+    }
+}
+
+/// A lock that is only ever tried. (Loom's `try_lock` waits if the lock is taken just then; whoever takes this
+/// one may fall asleep with it.)
+#[derive(Debug, Default)]
+pub struct TryLock<T> {
+    taken: AtomicBool,
+    /// Never waited for: `taken` says who has it, and hands over what is in it.
+    value: std::sync::Mutex<T>,
+}
+
+/// Holds a [`TryLock`].
+#[derive(Debug)]
+pub struct TryLockGuard<'a, T> {
+    /// Empty only while it is dropped.
+    value: Option<std::sync::MutexGuard<'a, T>>,
+    taken: &'a AtomicBool,
+}
+
+impl<T> TryLock<T> {
+    /// Nobody has it.
+    pub fn new(value: T) -> Self {
+        TryLock { taken: AtomicBool::new(false), value: std::sync::Mutex::new(value) }
+    }
+
+    /// See [`std::sync::Mutex::try_lock`].
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<TryLockGuard<'_, T>> {
+        self.taken.compare_exchange(false, true, Acquire, Relaxed).ok()?;
+        let value = self.value.try_lock().unwrap_or_else(|error| match error {
+            TryLockError::Poisoned(poisoned) => poisoned.into_inner(),
+            TryLockError::WouldBlock => unreachable!("taken by this thread alone"),
+        });
+        Some(TryLockGuard { value: Some(value), taken: &self.taken })
+    }
+}
+
+impl<T> Drop for TryLockGuard<'_, T> {
+    fn drop(&mut self) {
+        drop(self.value.take());
+        self.taken.swap(false, Release);
+    }
+}
+
+impl<T> Deref for TryLockGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect(HELD)
+    }
+}
+
+impl<T> DerefMut for TryLockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect(HELD)
     }
 }
 

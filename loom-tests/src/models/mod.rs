@@ -40,4 +40,5 @@ pub mod task;
 
 pub use crate::blocking::models as blocking;
 pub use crate::group::models as group;
+pub use crate::scheduler::monitor::models as driver;
 pub use crate::scheduler::quiet::models as quiet;

@@ -231,7 +231,7 @@ impl Bell {
         Arc::new(Bell(Futex::new(0)))
     }
 
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         while self.0.load(Ordering::Relaxed) == 0 {
             self.0.wait(0);
         }

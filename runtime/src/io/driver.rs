@@ -17,14 +17,23 @@ use std::task::Waker;
 use std::time::Duration;
 
 use mio::event::Source;
-use mio::{Events, Interest, Poll, Registry, Token};
+#[cfg(not(filch_loom))]
+use mio::{Events, Poll, Registry, Waker as Alarm, event::Event};
+use mio::{Interest, Token};
 
+#[cfg(filch_loom)]
+use self::poller::{Alarm, Event, Events, Poll, Registry};
 use super::readiness::{
     Direction, ERROR, GENERATION_BITS, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED,
 };
 use super::slab::Slab;
-use crate::primitive::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::primitive::{AtomicBool, AtomicU64, Ordering, TryLock, TryLockGuard};
 use crate::sys;
+
+/// A thread of a model must not sleep in the kernel.
+#[cfg(filch_loom)]
+#[path = "../../../loom-tests/src/poller.rs"]
+mod poller;
 
 /// Events taken at a time.
 const EVENTS: usize = 1024;
@@ -36,8 +45,8 @@ const INDEX_BITS: u32 = if usize::BITS >= 64 { 31 } else { usize::BITS - GENERAT
 
 pub(crate) struct Driver {
     registry: Registry,
-    waker: mio::Waker,
-    poller: Mutex<Poller>,
+    waker: Alarm,
+    poller: TryLock<Poller>,
     slab: Slab,
     /// Somebody sleeps in it. (A hint.)
     manned: AtomicBool,
@@ -73,11 +82,11 @@ impl Driver {
         };
         let poll = Poll::new().map_err(say)?;
         let registry = poll.registry().try_clone().map_err(say)?;
-        let waker = mio::Waker::new(&registry, WAKE).map_err(say)?;
+        let waker = Alarm::new(&registry, WAKE).map_err(say)?;
         Ok(Driver {
             registry,
             waker,
-            poller: Mutex::new(Poller { poll, events: Events::with_capacity(EVENTS) }),
+            poller: TryLock::new(Poller { poll, events: Events::with_capacity(EVENTS) }),
             slab: Slab::new(),
             manned: AtomicBool::new(false),
             turns: AtomicU64::new(0),
@@ -150,6 +159,12 @@ impl Driver {
         self.slab.get(index).expect("a registration has its place")
     }
 
+    /// Models are the kernel, too.
+    #[cfg(filch_loom)]
+    pub(crate) fn tell(&self, index: u32, generation: u32) {
+        self.registry.tell(token(index, generation));
+    }
+
     fn is_of_this_process(&self) -> bool {
         self.process == sys::fork_generation()
     }
@@ -165,7 +180,7 @@ impl Driver {
 /// The right to wait for events: there is only one.
 pub(crate) struct Turn<'a> {
     driver: &'a Driver,
-    poller: MutexGuard<'a, Poller>,
+    poller: TryLockGuard<'a, Poller>,
 }
 
 impl Turn<'_> {
@@ -215,7 +230,7 @@ pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
     wakers.drain(..).for_each(|waker| crate::task::cell::contained(|| waker.wake()));
 }
 
-fn flags(event: &mio::event::Event) -> u64 {
+fn flags(event: &Event) -> u64 {
     let mut flags = 0;
     let mut add = |is: bool, flag: u64| flags |= if is { flag } else { 0 };
     add(event.is_readable(), READ);

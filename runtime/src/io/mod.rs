@@ -117,6 +117,8 @@ impl Door {
         let driver = Arc::new(Driver::new()?);
         *place = Some(Arc::clone(&driver));
         // Under the lock: `close` may come next.
+        #[cfg(filch_loom)] // A twin says it later.
+        let place = (!crate::primitive::seeded("used-outside-the-lock")).then_some(place);
         self.used.store(true, Ordering::Relaxed);
         drop(place);
         // All workers may be asleep on futexes: one must move into the driver. The alert begins with a

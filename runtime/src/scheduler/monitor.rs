@@ -308,3 +308,8 @@ impl Sampler {
         }
     }
 }
+
+#[cfg(filch_loom)]
+#[path = "../../../loom-tests/src/models/driver.rs"]
+#[allow(missing_docs)]
+pub mod models;
