@@ -242,6 +242,8 @@ mod runtime {
         Proof::of("driver: one worker, a task and an event", driver::push_one_worker)
             .and("the first socket ∥ a worker goes to sleep", driver::first_socket)
             .and("the first socket ∥ the end", driver::open_close)
+            .preemptions(3)
+            .whim(Whim::SpuriousWake, 1)
             .about(&[])
             .seeded("ask-before-announcing", "deadlock")
             .seeded("alert-without-fence", "deadlock")
@@ -250,9 +252,22 @@ mod runtime {
     }
 
     #[test]
+    fn monitor_stops() {
+        Proof::of("monitor: stop ∥ a worker is woken", driver::stop_watching_wake)
+            .preemptions(3)
+            .whim(Whim::SpuriousWake, 1)
+            .about(&[])
+            .seeded("stop-blindly", "deadlock")
+            .seeded("look-before-waking", "deadlock")
+            .check();
+    }
+
+    #[test]
     fn driver_two_workers() {
         Proof::of("driver: events ∥ two workers", driver::events_two_workers)
             .and("a task ∥ two workers", driver::push_two_workers)
+            .preemptions(1)
+            .whim(Whim::SpuriousWake, 1)
             .about(&[])
             .seeded("rather-the-futex", "deadlock")
             .check();

@@ -16,7 +16,7 @@ use crate::io::readiness::Direction;
 use crate::io::{self as filch_io, Door};
 use crate::primitive::{AtomicUsize, Ordering, seeded};
 use crate::scheduler::Scheduler;
-use crate::scheduler::sleep::{Sleep, notify_fence};
+use crate::scheduler::sleep::{Notified, Sleep, notify_fence};
 
 /// A source that the model tells of itself.
 struct Fake;
@@ -33,6 +33,13 @@ impl Source for Fake {
     fn deregister(&mut self, _: &Registry) -> io::Result<()> {
         unreachable!("the stand-in does not ask")
     }
+}
+
+/// What a worker remembers.
+#[derive(Default)]
+struct Bed {
+    driver: Option<Arc<Driver>>,
+    was_in_driver: bool,
 }
 
 /// A runtime with two workers, as far as it matters here.
@@ -86,7 +93,7 @@ impl Small {
         let (small, done) = (small.clone(), Waker::from(Arc::clone(done)));
         thread::spawn(move || {
             let mut searching = false;
-            let mut was_in_driver = false;
+            let mut bed = Bed::default();
             loop {
                 while small.take() {
                     if searching && small.sleep().stop_search() && small.has_work() {
@@ -109,7 +116,7 @@ impl Small {
                         return;
                     }
                     let is_used = early.unwrap_or_else(|| small.door().is_used());
-                    if small.lie_down(bit, is_used, &mut was_in_driver) {
+                    if small.lie_down(bit, is_used, &mut bed) {
                         break;
                     }
                 }
@@ -122,12 +129,15 @@ impl Small {
     }
 
     /// As `Worker::sleep`.
-    fn lie_down(&self, bit: usize, is_used: bool, was_in_driver: &mut bool) -> bool {
-        let driver = if is_used { self.door().driver() } else { None };
+    fn lie_down(&self, bit: usize, is_used: bool, bed: &mut Bed) -> bool {
+        if is_used && bed.driver.is_none() {
+            bed.driver = self.door().driver();
+        }
         // A twin leaves the driver to others once it was there itself.
-        let driver = driver.filter(|_| !(*was_in_driver && seeded("rather-the-futex")));
-        if let Some(mut turn) = driver.as_ref().and_then(|driver| driver.try_turn()) {
-            *was_in_driver = true;
+        let stays_out = bed.was_in_driver && seeded("rather-the-futex");
+        let driver = bed.driver.as_ref().filter(|_| is_used && !stays_out);
+        if let Some(mut turn) = driver.and_then(|driver| driver.try_turn()) {
+            bed.was_in_driver = true;
             let mut taken = self.sleep().park_in(bit, || turn.wait());
             let mut wakers = Vec::new();
             turn.deliver(&mut wakers);
@@ -232,45 +242,46 @@ pub fn open_close() {
     assert!(!door.is_used(), "MODEL: nobody looks for a driver that is gone");
 }
 
-/// The monitor stops while somebody is woken: it is called again.
+/// The monitor stops while a worker goes to sleep and is woken: it notices that somebody is awake, or it is
+/// called.
 pub fn stop_watching_wake() {
     let sleep = Counted::new(Sleep::new(None));
     sleep.set_members(1);
     sleep.watch();
-    let awake = Counted::new(AtomicUsize::new(0));
+    let work = Counted::new(AtomicUsize::new(0));
+    let call = Bell::new();
+    let woken = |call: &Arc<Bell>, notified: Notified| {
+        if notified == Notified::Unwatched {
+            Waker::from(Arc::clone(call)).wake();
+        }
+    };
     let worker = {
-        let (sleep, awake) = (sleep.clone(), awake.clone());
+        let (sleep, work, call) = (sleep.clone(), work.clone(), Arc::clone(&call));
         thread::spawn(move || {
             sleep.announce(0, false);
-            while !sleep.park(0) {}
-            awake.store(1, Ordering::Relaxed);
+            loop {
+                if work.load(Ordering::Relaxed) == 1 {
+                    break woken(&call, sleep.retract(0));
+                }
+                if sleep.park(0) {
+                    break;
+                }
+            }
             let _ = sleep.stop_search();
         })
     };
-    let call = Bell::new();
     let monitor = {
-        let (sleep, awake, call) = (sleep.clone(), awake.clone(), Arc::clone(&call));
+        let (sleep, call) = (sleep.clone(), Arc::clone(&call));
         thread::spawn(move || {
-            while awake.load(Ordering::Relaxed) == 0 {
-                if sleep.stop_watching() {
-                    call.wait();
-                    assert!(sleep.is_watched(), "MODEL: called for nothing");
-                }
-                thread::yield_now();
+            if sleep.stop_watching() {
+                call.wait();
             }
         })
     };
-    // Woken until it is: it may not sleep yet.
-    loop {
-        match sleep.notify(0) {
-            super::super::sleep::Notified::Unwatched => {
-                Waker::from(Arc::clone(&call)).wake();
-                break;
-            }
-            _ if awake.load(Ordering::Relaxed) == 1 => break,
-            _ => thread::yield_now(),
-        }
-    }
+    work.store(1, Ordering::Relaxed);
+    notify_fence();
+    woken(&call, sleep.notify(0));
     worker.join().unwrap();
     monitor.join().unwrap();
+    assert!(sleep.is_watched(), "MODEL: somebody was awake, and the monitor does not look");
 }

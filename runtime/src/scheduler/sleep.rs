@@ -146,6 +146,11 @@ impl Sleep {
     /// nobody watches.
     pub(crate) fn stop_watching(&self) -> bool {
         let sleep = u64::from(self.members.load(Ordering::Relaxed));
+        #[cfg(filch_loom)] // A twin looks first, and then stops.
+        if crate::primitive::seeded("stop-blindly") {
+            let all_sleep = self.word.load(Ordering::Relaxed) == sleep | WATCHED;
+            return all_sleep && self.word.fetch_and(!WATCHED, Ordering::Relaxed) != 0;
+        }
         let stopped = self.word.compare_exchange(
             sleep | WATCHED,
             sleep,
@@ -172,9 +177,15 @@ impl Sleep {
     fn take_out(&self, worker: usize) -> Option<Watched> {
         let bit = 1 << worker;
         let mut now = self.word.load(Ordering::Relaxed);
+        #[cfg(filch_loom)]
+        let first = now;
         while now & bit != 0 {
             let next = ((now & !bit) + SEARCHER) | WATCHED;
             match self.word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                #[cfg(filch_loom)] // A twin looks once for the mark, before its exchange.
+                Ok(_) if crate::primitive::seeded("look-before-waking") => {
+                    return Some(Watched(first & WATCHED != 0));
+                }
                 Ok(_) => return Some(Watched(now & WATCHED != 0)),
                 Err(found) => now = found,
             }
