@@ -2,12 +2,14 @@
 //!
 //! hyper brings no runtime. It asks for a stream, an [`Executor`] and a [`Timer`]. Streams of
 //! [`net`](crate::net) are `hyper::rt::Read` and `hyper::rt::Write` themselves, with nothing to wrap them in; the
-//! other two are here, and so is a `Connector` for the client of hyper-util (feature `hyper-client`).
+//! other two are here. So are [`FuturesIo`] for streams of other libraries, TLS above all, and a `Connector` for the
+//! client of hyper-util (feature `hyper-client`).
 //!
 #![cfg_attr(not(doctest), doc = include_str!("../../guide/hyper.md"))]
 
 #[cfg(feature = "hyper-client")]
 mod connector;
+mod futures_io;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +22,7 @@ use crate::time::Sleep;
 #[cfg(feature = "hyper-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper-client")))]
 pub use self::connector::Connector;
+pub use self::futures_io::FuturesIo;
 
 /// Starts hyper's tasks on the runtime this thread belongs to, as [`spawn`](fn@crate::spawn) does.
 ///

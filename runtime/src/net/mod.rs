@@ -26,7 +26,7 @@
 mod hyper;
 mod resolve;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
-mod scratch;
+pub(crate) mod scratch;
 mod tcp;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -21,7 +21,7 @@ std::thread_local! {
 }
 
 /// Calls `read` with memory for up to `most` bytes, then `put` with what came.
-pub(super) fn read_through(
+pub(crate) fn read_through(
     most: usize,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     put: impl FnOnce(&[u8]),
