@@ -172,3 +172,81 @@ fn http_survives_what_is_no_request() {
     assert_eq!(text, "hello, you\n");
     server.assert_runs();
 }
+
+#[test]
+fn axum_routes_requests() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_http_axum"), &[]);
+    let (client, notes) = (client(), format!("{}/notes", server.url));
+    let text = |mut answer: ureq::http::Response<ureq::Body>| {
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    let add = |body: &str| {
+        let request = client.post(&notes).header("content-type", "application/json");
+        text(request.send(body).unwrap())
+    };
+    let get = |url: String| text(client.get(url).call().unwrap());
+    assert_eq!(get(notes.clone()), (200, "[]".to_owned()));
+    let first = r#"{"id":0,"text":"buy milk"}"#;
+    assert_eq!(add(r#"{"text": "buy milk"}"#), (201, first.to_owned()));
+    assert_eq!(get(format!("{notes}/0")), (200, first.to_owned()));
+    assert_eq!(get(notes.clone()), (200, format!("[{first}]")));
+    assert_eq!(get(format!("{notes}/1")).0, 404);
+    assert_eq!(add(r#"{"words": "buy milk"}"#).0, 422);
+    server.assert_runs();
+}
+
+#[test]
+fn axum_answers_many_at_once() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_http_axum"), &[]);
+    let notes = format!("{}/notes", server.url);
+    at_once(|number| {
+        let client = client();
+        for _ in 0..5 {
+            let request = client.post(&notes).header("content-type", "application/json");
+            let answer = request.send(format!(r#"{{"text": "{number}"}}"#)).unwrap();
+            assert_eq!(answer.status(), 201);
+        }
+    });
+    let last = client().get(format!("{notes}/{}", 5 * CLIENTS - 1)).call().unwrap();
+    assert_eq!(last.status(), 200);
+    server.assert_runs();
+}
+
+/// A server with a certificate, and a maker of clients that trust that one and no other.
+fn https() -> (Server, impl Fn() -> ureq::Agent) {
+    let file = std::env::temp_dir().join(format!("filch-certificate-{}.pem", std::process::id()));
+    let server = Server::start(env!("CARGO_BIN_EXE_https"), &[file.to_str().unwrap()]);
+    let pem = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let trusted = ureq::tls::Certificate::from_pem(&pem).unwrap();
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&[trusted]))
+        .build();
+    let settings = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).tls_config(tls);
+    let settings = settings.build();
+    (server, move || settings.clone().into())
+}
+
+#[test]
+fn https_answers_those_who_trust_it_one_and_many() {
+    let (mut server, trusting) = https();
+    at_once(|_| {
+        let client = trusting();
+        for _ in 0..3 {
+            let text = client.get(&server.url).call().unwrap().body_mut().read_to_string().unwrap();
+            assert_eq!(text, "nobody else has read this\n");
+        }
+    });
+    // A client that does not trust it is the one that ends the handshake; and one that speaks no TLS is sent away.
+    let error = client().get(&server.url).call().unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    let mut stream = server.connect().unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+
+    let text = trusting().get(&server.url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert_eq!(text, "nobody else has read this\n");
+    server.assert_runs();
+}
