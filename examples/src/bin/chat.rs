@@ -53,8 +53,9 @@ async fn guest(room: Room, number: u64, stream: TcpStream) -> io::Result<()> {
     let Some(name) = lines.next().await.transpose()? else { return Ok(()) };
 
     let mut hears = room.door.activate_cloned();
-    writer.write_all(format!("welcome, {name}\n").as_bytes()).await?;
+    // First to the others: whoever comes after this welcome does not hear of an earlier guest's coming.
     room.say(number, format!("{name} comes\n"));
+    writer.write_all(format!("welcome, {name}\n").as_bytes()).await?;
 
     let talks = async {
         while let Some(line) = lines.next().await {
