@@ -250,3 +250,68 @@ fn https_answers_those_who_trust_it_one_and_many() {
     assert_eq!(text, "nobody else has read this\n");
     server.assert_runs();
 }
+
+/// Begins a request whose body is still to come, and knows that the server's handler reads it.
+#[cfg(unix)]
+fn begin_request(server: &Server) -> BufReader<TcpStream> {
+    let mut stream = server.connect().unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+    reader
+}
+
+#[cfg(unix)]
+#[test]
+fn graceful_answers_what_is_in_flight_and_takes_nothing_new() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_graceful"), &["20"]);
+    // A connection that is kept for a next request.
+    let mut idle = server.connect().unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut requests: Vec<_> = (0..CLIENTS).map(|_| begin_request(&server)).collect();
+
+    server.terminate();
+    assert_eq!(server.line(), "stopping: requests in flight have 20 s");
+    let error = server.connect().expect_err("nobody listens any more");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    let mut rest = String::new();
+    idle.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.ends_with("0 bytes\n"),
+        "the end of the first answer, and of the connection: {rest}"
+    );
+    server.assert_runs();
+
+    for request in &mut requests {
+        request.get_mut().write_all(b"0123456789").unwrap();
+    }
+    for request in &mut requests {
+        let mut answer = String::new();
+        request.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n10 bytes\n"), "{answer}");
+    }
+    assert_eq!(server.line(), "stopped");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn graceful_waits_no_longer_than_its_grace() {
+    let mut server = Server::start(env!("CARGO_BIN_EXE_graceful"), &["0.05"]);
+    let mut request = begin_request(&server);
+    server.terminate();
+    assert_eq!(server.line(), "stopping: requests in flight have 0.05 s");
+    assert_eq!(server.line(), "stopped: 1 connections had to be cut");
+    assert_eq!(server.wait().code(), Some(1));
+    let mut answer = String::new();
+    // The end of the connection, by whatever name.
+    let _ = request.read_to_string(&mut answer);
+    assert!(!answer.contains("200"), "{answer}");
+}

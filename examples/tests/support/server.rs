@@ -2,11 +2,11 @@
 
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What takes longer than this hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,6 +69,28 @@ impl Server {
     pub(crate) fn assert_runs(&mut self) {
         let status = self.child.try_wait().unwrap();
         assert!(status.is_none(), "it has ended: {status:?}");
+    }
+
+    /// Asks it to end, as service managers do.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        // It was not waited for, so the number is still its own.
+        let kill = format!("kill -TERM {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success(), "`{kill}`: {status}");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
