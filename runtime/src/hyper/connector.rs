@@ -10,11 +10,11 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 
 use crate::net::TcpStream;
 
-/// Connects hyper-util's client (feature `hyper-client`) over TCP: to the host and the port of an `http://` address, port 80 if it
-/// names none.
+/// Connects hyper-util's client (feature `hyper-client`) over TCP: to the host and the port of an `http://` address, port
+/// 80 if it names none.
 ///
-/// For `https://` put a TLS connector on top of it (`hyper-rustls` takes one); this one refuses, rather than send in the
-/// open what was meant to be secret.
+/// It refuses `https://`, rather than send in the open what was meant to be secret. For a TLS connector on top of it,
+/// `hyper-rustls` for instance, there is [`under_tls`](Connector::under_tls).
 ///
 /// # Errors
 ///
@@ -24,7 +24,26 @@ use crate::net::TcpStream;
 #[cfg_attr(not(doctest), doc = include_str!("../../guide/hyper_client.md"))]
 #[doc(alias = "HttpConnector")]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Connector;
+pub struct Connector {
+    under_tls: bool,
+}
+
+impl Connector {
+    /// For `http://`.
+    pub fn new() -> Connector {
+        Connector { under_tls: false }
+    }
+
+    /// For what stands on top of it and encrypts: connects to `https://` as well, port 443 if the address names none.
+    ///
+    /// ```
+    /// let plain = filch::hyper::Connector::under_tls();
+    /// // hyper_rustls::HttpsConnectorBuilder::new()…wrap_connector(plain)
+    /// ```
+    pub fn under_tls() -> Connector {
+        Connector { under_tls: true }
+    }
+}
 
 impl tower_service::Service<Uri> for Connector {
     type Response = TcpStream;
@@ -36,8 +55,9 @@ impl tower_service::Service<Uri> for Connector {
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
+        let under_tls = self.under_tls;
         Box::pin(async move {
-            let (host, port) = target(&address)?;
+            let (host, port) = target(&address, under_tls)?;
             let stream = TcpStream::connect((host, port)).await?;
             // A request is written at once; waiting for more of it would only be late.
             stream.set_nodelay(true)?;
@@ -46,19 +66,20 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
-fn target(address: &Uri) -> io::Result<(&str, u16)> {
+fn target(address: &Uri, under_tls: bool) -> io::Result<(&str, u16)> {
     let refused = |why: &str| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("cannot connect to `{address}`: {why}"))
     };
-    if address.scheme_str() != Some("http") {
-        return Err(refused(
-            "this connector knows `http://` only; for others put one on top of it",
-        ));
-    }
+    let usual_port = match address.scheme_str() {
+        Some("http") => 80,
+        Some("https") if under_tls => 443,
+        Some("https") => return Err(refused("https needs TLS on top of `Connector::under_tls`")),
+        _ => return Err(refused("it does not begin with `http://`")),
+    };
     let host = address.host().ok_or_else(|| refused("it names no host"))?;
     // An IPv6 address stands in brackets there, and only there.
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok((host, address.port_u16().unwrap_or(80)))
+    Ok((host, address.port_u16().unwrap_or(usual_port)))
 }
 
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper-client")))]
@@ -74,17 +95,23 @@ mod tests {
 
     #[test]
     fn an_address_is_taken_apart() {
-        let target = |text: &str| {
+        let target = |text: &str, under_tls| {
             let address = text.parse().unwrap();
-            super::target(&address).map(|(host, port)| format!("{host} {port}"))
+            super::target(&address, under_tls).map(|(host, port)| format!("{host} {port}"))
         };
-        assert_eq!(target("http://example.org/path").unwrap(), "example.org 80");
-        assert_eq!(target("http://user@127.0.0.1:8080").unwrap(), "127.0.0.1 8080");
-        assert_eq!(target("http://[::1]:81/").unwrap(), "::1 81");
-        for refused in ["https://example.org", "/path", "example.org:80"] {
-            let error = target(refused).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-            assert!(error.to_string().contains(refused), "{error}");
+        for under_tls in [false, true] {
+            let target = |text| target(text, under_tls);
+            assert_eq!(target("http://example.org/path").unwrap(), "example.org 80");
+            assert_eq!(target("http://user@127.0.0.1:8080").unwrap(), "127.0.0.1 8080");
+            assert_eq!(target("http://[::1]:81/").unwrap(), "::1 81");
+            for refused in ["ftp://example.org", "/path", "example.org:80"] {
+                let error = target(refused).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+                assert!(error.to_string().contains(refused), "{error}");
+            }
         }
+        assert_eq!(target("https://example.org", true).unwrap(), "example.org 443");
+        assert_eq!(target("https://[::1]:81", true).unwrap(), "::1 81");
+        assert!(target("https://example.org", false).is_err());
     }
 }
