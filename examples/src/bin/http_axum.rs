@@ -12,7 +12,7 @@
 //! Without an address it takes a free port.
 //!
 //! `axum::serve` starts its tasks on tokio, so it is not used here (and axum is without its feature `tokio`). What it
-//! does is short: hyper serves each connection, and asks the router.
+//! does is short: hyper serves each connection, and asks the router. (axum's WebSockets start tasks on tokio as well.)
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -66,8 +66,7 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let (http, service) = (http.clone(), service.clone());
         filch::spawn(async move {
-            // (With upgrades: axum's WebSockets are one.)
-            if let Err(error) = http.serve_connection_with_upgrades(stream, service).await {
+            if let Err(error) = http.serve_connection(stream, service).await {
                 eprintln!("{peer}: {error}");
             }
         });
