@@ -1,4 +1,4 @@
-//! The libraries that filch's guide names, run on filch: `tests/`, and below the programs of the guide that need
+//! The libraries that filch's guide names, run on filch: `tests/libraries`, and below the programs of the guide that need
 //! more packages than filch itself has.
 
 #[cfg(doctest)]
@@ -8,4 +8,7 @@ mod guide {
 
     #[doc = include_str!("../../runtime/guide/hyper_client.md")]
     mod hyper_client {}
+
+    #[doc = include_str!("../../runtime/guide/libraries.md")]
+    mod libraries {}
 }

@@ -9,3 +9,8 @@ pub mod coming_from_asyncio {
 pub mod coming_from_tokio {
     #![doc = include_str!("../guide/coming_from_tokio.md")]
 }
+
+// Its programs are run by the package `ecosystem`, which has the libraries.
+pub mod libraries {
+    #![cfg_attr(not(doctest), doc = include_str!("../guide/libraries.md"))]
+}

@@ -83,7 +83,8 @@
 //! | find what you know from elsewhere | [coming from asyncio](guide::coming_from_asyncio), [coming from tokio](guide::coming_from_tokio) |
 //!
 //! Channels, locks and combinators are not in here: `async-channel`, `async-lock`, `event-listener`,
-//! `futures-lite` and `futures-concurrency` work with any runtime, and with this one.
+//! `futures-lite` and `futures-concurrency` work with any runtime, and with this one. For hyper, axum, tonic, rustls and
+//! others see [libraries](guide::libraries).
 //!
 //! # Good to know
 //!

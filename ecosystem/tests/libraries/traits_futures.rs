@@ -1,21 +1,8 @@
 //! A file that knows the traits of futures-io: they do not get into the way of a stream's own methods, nor of tokio's traits.
 
-use filch::net::{TcpListener, TcpStream};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use std::time::Duration;
 
-/// Both ends of a connection.
-async fn connected() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let one = TcpStream::connect(address).await.unwrap();
-    let (other, _) = listener.accept().await.unwrap();
-    (one, other)
-}
-
-fn run(test: impl Future<Output = ()>) {
-    filch::run(filch::timeout(Duration::from_secs(20), test)).expect("it hangs");
-}
+use crate::{connected, run};
 
 #[test]
 fn the_methods_of_futures_and_of_the_stream_are_called_by_the_same_names() {

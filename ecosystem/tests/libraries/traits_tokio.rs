@@ -4,23 +4,11 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::time::Duration;
 
-use filch::net::{TcpListener, TcpStream};
+use filch::net::TcpStream;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 
-/// Both ends of a connection.
-async fn connected() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let one = TcpStream::connect(address).await.unwrap();
-    let (other, _) = listener.accept().await.unwrap();
-    (one, other)
-}
-
-fn run(test: impl Future<Output = ()>) {
-    filch::run(filch::timeout(Duration::from_secs(20), test)).expect("it hangs");
-}
+use crate::{connected, run};
 
 #[test]
 fn the_methods_of_tokio_and_of_the_stream_are_called_by_the_same_names() {
