@@ -328,8 +328,9 @@ fn stalls_are_reported_all_of_them_and_no_others() {
                 }
                 std::thread::sleep(threshold + 70 * MS);
             };
-            runtime.block_on(async {
-                filch::task::Builder::new().name(&format!("slow {i}")).spawn(stall)
+            runtime.spawn(async move {
+                let named = filch::task::Builder::new().name(format!("slow {i}"));
+                named.spawn(stall).await.unwrap();
             })
         })
         .collect();
