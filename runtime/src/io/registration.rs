@@ -211,7 +211,7 @@ pub(crate) struct Wait<'a, S: Source> {
 }
 
 impl<S: Source> Wait<'_, S> {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         let readiness = self.registered.readiness();
         if let Some(ready) = readiness.look(self.direction) {
             return checked(Poll::Ready(ready));
@@ -245,6 +245,14 @@ impl<S: Source> Drop for Wait<'_, S> {
 pub(crate) struct Operation<'a, S: Source, F> {
     wait: Wait<'a, S>,
     operation: F,
+}
+
+impl<S: Source, F> Operation<'_, S, F> {
+    /// Its task is said to wait there, and not where it was made.
+    pub(crate) fn at(mut self, site: &'static Location<'static>) -> Self {
+        self.wait.site = site;
+        self
+    }
 }
 
 // Nothing in it is ever pinned.

@@ -22,14 +22,23 @@
 //! # .unwrap();
 //! ```
 
+mod accept;
+mod attempts;
+mod connected;
+mod handles;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod methods;
 mod resolve;
 #[cfg(any(feature = "tokio-io", feature = "hyper"))]
 pub(crate) mod scratch;
+mod sited;
+mod split;
 mod tcp;
+mod to_end;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;
 
 pub use self::resolve::{ToAddrs, lookup};
-pub use self::tcp::{TcpListener, TcpStream};
+pub use self::split::{ReadHalf, ReuniteError, WriteHalf};
+pub use self::tcp::{Incoming, TcpListener, TcpStream};

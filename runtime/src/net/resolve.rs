@@ -3,10 +3,15 @@
 //! The system's resolver blocks, so names are looked up by the pool for blocking calls; what is an
 //! address already costs nothing.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::panic::Location;
+use std::pin::Pin;
 
 use crate::blocking::spawn_blocking;
+use crate::task::cell::Waits;
+use crate::task::polling;
 
 /// What [`ToAddrs`] says: addresses, or a question to the resolver.
 #[doc(hidden)]
@@ -43,22 +48,48 @@ pub trait ToAddrs {
 /// ```
 #[doc(alias = "getaddrinfo")]
 #[doc(alias = "lookup_host")]
-pub async fn lookup(name: impl ToAddrs) -> io::Result<Vec<SocketAddr>> {
-    look_up(name.to_addrs()).await
+#[track_caller]
+pub fn lookup(name: impl ToAddrs) -> impl Future<Output = io::Result<Vec<SocketAddr>>> {
+    look_up_at(name.to_addrs(), Location::caller())
 }
 
-pub(super) async fn look_up(addrs: Addrs) -> io::Result<Vec<SocketAddr>> {
+/// [`lookup`]; `site`: where a task that waits for it is said to wait.
+pub(super) async fn look_up_at(
+    addrs: Addrs,
+    site: &'static Location<'static>,
+) -> io::Result<Vec<SocketAddr>> {
     let (name, port) = match addrs {
         Addrs::Known(known) => return Ok(known),
         Addrs::Name(name, port) => (name, port),
     };
-    let found = spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
-        Ok(match port {
-            Some(port) => (name.as_str(), port).to_socket_addrs()?.collect(),
-            None => name.to_socket_addrs()?.collect(),
-        })
+    let mut found = spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
+        let found = match port {
+            Some(port) => (name.as_str(), port).to_socket_addrs(),
+            None => name.to_socket_addrs(),
+        };
+        match found {
+            Ok(found) => Ok(found.collect()),
+            Err(error) => Err(unknown(&name, &error)),
+        }
     });
-    found.await?
+    let answer = poll_fn(|cx| {
+        let polled = Pin::new(&mut found).poll(cx);
+        if polled.is_pending() {
+            polling::waits_rather(Waits::at(site));
+        }
+        polled
+    });
+    answer.await?
+}
+
+/// The system's errors do not say which name they are about.
+fn unknown(name: &str, error: &io::Error) -> io::Error {
+    let advice = if error.kind() == io::ErrorKind::InvalidInput {
+        " (an address is \"name:port\" or (\"name\", port))"
+    } else {
+        ""
+    };
+    io::Error::new(error.kind(), format!("cannot find the address of {name:?}: {error}{advice}"))
 }
 
 impl ToAddrs for str {
