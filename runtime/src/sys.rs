@@ -84,3 +84,63 @@ pub(crate) fn ask_for_short_slices() {
         }
     }
 }
+
+/// User, group and, where the system tells it, process at the other end of a Unix stream.
+#[cfg(unix)]
+pub(crate) fn peer_of(
+    socket: std::os::fd::BorrowedFd<'_>,
+) -> std::io::Result<(u32, u32, Option<u32>)> {
+    use std::io;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use std::os::fd::AsRawFd;
+        let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+        let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+        // SAFETY: the descriptor is open; at most `size` bytes are written, all of which `peer` has,
+        // and any bytes are valid for it.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut peer).cast(),
+                &raw mut size,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((peer.uid, peer.gid, u32::try_from(peer.pid).ok().filter(|pid| *pid != 0)))
+    }
+    #[cfg(any(
+        target_os = "macos",
+        target_os = "ios",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+    ))]
+    {
+        use std::os::fd::AsRawFd;
+        let (mut uid, mut gid) = (0, 0);
+        // SAFETY: the descriptor is open, and both places are there to be written to.
+        if unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut uid, &raw mut gid) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((uid, gid, None))
+    }
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "macos",
+        target_os = "ios",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+    )))]
+    {
+        let _ = socket;
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell who the peer is"))
+    }
+}

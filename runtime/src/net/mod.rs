@@ -25,6 +25,7 @@
 mod accept;
 mod attempts;
 mod connected;
+mod datagram;
 mod handles;
 #[cfg(feature = "hyper")]
 mod hyper;
@@ -38,7 +39,13 @@ mod tcp;
 mod to_end;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;
+mod udp;
+#[cfg(unix)]
+mod unix;
 
 pub use self::resolve::{ToAddrs, lookup};
 pub use self::split::{ReadHalf, ReuniteError, WriteHalf};
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
+pub use self::udp::UdpSocket;
+#[cfg(unix)]
+pub use self::unix::{UCred, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

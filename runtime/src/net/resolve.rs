@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::panic::Location;
 use std::pin::Pin;
 
+use super::attempts::Attempts;
 use crate::blocking::spawn_blocking;
 use crate::task::cell::Waits;
 use crate::task::polling;
@@ -17,6 +18,7 @@ use crate::task::polling;
 #[doc(hidden)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addrs {
+    One(SocketAddr),
     Known(Vec<SocketAddr>),
     Name(String, Option<u16>),
 }
@@ -59,6 +61,7 @@ pub(super) async fn look_up_at(
     site: &'static Location<'static>,
 ) -> io::Result<Vec<SocketAddr>> {
     let (name, port) = match addrs {
+        Addrs::One(address) => return Ok(vec![address]),
         Addrs::Known(known) => return Ok(known),
         Addrs::Name(name, port) => (name, port),
     };
@@ -82,6 +85,20 @@ pub(super) async fn look_up_at(
     answer.await?
 }
 
+/// The first of the addresses.
+pub(super) async fn first_at(
+    addrs: Addrs,
+    site: &'static Location<'static>,
+    what: &'static str,
+) -> io::Result<SocketAddr> {
+    // Without a list for the most frequent kind.
+    if let Addrs::One(address) = addrs {
+        return Ok(address);
+    }
+    let found = look_up_at(addrs, site).await?.into_iter().next();
+    found.ok_or_else(|| Attempts::to(what).into_error())
+}
+
 /// The system's errors do not say which name they are about.
 fn unknown(name: &str, error: &io::Error) -> io::Error {
     let advice = if error.kind() == io::ErrorKind::InvalidInput {
@@ -95,7 +112,7 @@ fn unknown(name: &str, error: &io::Error) -> io::Error {
 impl ToAddrs for str {
     fn to_addrs(&self) -> Addrs {
         match self.parse() {
-            Ok(address) => Addrs::Known(vec![address]),
+            Ok(address) => Addrs::One(address),
             Err(_) => Addrs::Name(self.to_owned(), None),
         }
     }
@@ -110,7 +127,7 @@ impl ToAddrs for String {
 impl ToAddrs for (&str, u16) {
     fn to_addrs(&self) -> Addrs {
         match self.0.parse::<IpAddr>() {
-            Ok(ip) => Addrs::Known(vec![(ip, self.1).into()]),
+            Ok(ip) => Addrs::One((ip, self.1).into()),
             Err(_) => Addrs::Name(self.0.to_owned(), Some(self.1)),
         }
     }
@@ -128,6 +145,12 @@ impl ToAddrs for [SocketAddr] {
     }
 }
 
+impl<const N: usize> ToAddrs for [SocketAddr; N] {
+    fn to_addrs(&self) -> Addrs {
+        Addrs::Known(self.to_vec())
+    }
+}
+
 impl ToAddrs for Vec<SocketAddr> {
     fn to_addrs(&self) -> Addrs {
         Addrs::Known(self.clone())
@@ -138,7 +161,7 @@ macro_rules! known {
     ($($type:ty),*) => {$(
         impl ToAddrs for $type {
             fn to_addrs(&self) -> Addrs {
-                Addrs::Known(vec![SocketAddr::from(*self)])
+                Addrs::One(SocketAddr::from(*self))
             }
         }
     )*};
