@@ -59,5 +59,9 @@ macro_rules! write {
     )*};
 }
 
-read!(super::TcpStream);
-write!(super::TcpStream);
+read!(super::TcpStream, super::ReadHalf<super::TcpStream>);
+write!(super::TcpStream, super::WriteHalf<super::TcpStream>);
+#[cfg(unix)]
+read!(super::UnixStream, super::ReadHalf<super::UnixStream>);
+#[cfg(unix)]
+write!(super::UnixStream, super::WriteHalf<super::UnixStream>);
