@@ -43,6 +43,14 @@ pub(crate) fn enter(door: Option<&'static Door>) -> Option<&'static Door> {
     CURRENT.replace(door)
 }
 
+/// What somebody is told who makes a socket, or looks a name up, where there is no runtime.
+pub(crate) fn outside() -> io::Error {
+    io::Error::other(
+        "a socket was made outside a filch runtime: make it inside `filch::run(async { … })`, \
+         `Runtime::block_on` or `#[filch::main]`",
+    )
+}
+
 /// Where the driver is, once there is one. As long-lived as the scheduler it belongs to, whereas
 /// the driver (and its file descriptors) goes with the runtime.
 pub(crate) struct Door {
@@ -93,10 +101,7 @@ impl Door {
     /// The driver of this thread's runtime; opened at its first use.
     pub(crate) fn current_driver() -> io::Result<Arc<Driver>> {
         let Some(door) = CURRENT.get() else {
-            return Err(io::Error::other(
-                "a socket was made outside a filch runtime: make it inside `filch::run(async { … })`, \
-                 `Runtime::block_on` or `#[filch::main]`",
-            ));
+            return Err(outside());
         };
         assert!(
             door.process.load(unmodelled::Ordering::Relaxed) == sys::fork_generation(),

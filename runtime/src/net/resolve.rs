@@ -11,6 +11,8 @@ use std::pin::Pin;
 
 use super::attempts::Attempts;
 use crate::blocking::spawn_blocking;
+use crate::context;
+use crate::io::outside;
 use crate::task::cell::Waits;
 use crate::task::polling;
 
@@ -34,11 +36,15 @@ pub trait ToAddrs {
     fn to_addrs(&self) -> Addrs;
 }
 
-/// Looks a name up. In the order in which the system's resolver gives them.
+/// Looks a name up: all its addresses, in the order in which the system's resolver gives them (there may be
+/// duplicates; several are tried in this order by those who connect). What is an address already is not looked up.
+///
+/// The resolver blocks, so it is called on a thread for blocking calls; suspends until it answers, which may
+/// take many seconds: use [`timeout`](crate::timeout).
 ///
 /// # Errors
 ///
-/// The resolver's; `InvalidInput` for a name without a port.
+/// The resolver's, with the name. `InvalidInput` for a name without a port. Outside a runtime, an error that says so.
 ///
 /// # Cancel safety
 ///
@@ -65,6 +71,9 @@ pub(super) async fn look_up_at(
         Addrs::Known(known) => return Ok(known),
         Addrs::Name(name, port) => (name, port),
     };
+    if context::with(|_| ()).is_none() {
+        return Err(outside());
+    }
     let mut found = spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
         let found = match port {
             Some(port) => (name.as_str(), port).to_socket_addrs(),

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 pub(crate) mod manual;
+pub(crate) mod sockets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
