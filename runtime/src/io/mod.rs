@@ -11,11 +11,11 @@
 //! workers look in now and then. Whoever returns from the driver *delivers* all its events before it polls
 //! the first task.
 //!
-//! [`driver`] is the poller, [`slab`] finds the addressee of an event (or that it is gone), [`readiness`] is where task and
-//! event meet, [`registration`] the tie between a socket and the driver, and [`AsyncFd`] is for file
+//! `driver` is the poller, `slab` finds the addressee of an event (or that it is gone), `readiness` is where task and
+//! event meet, `registration` the tie between a socket and the driver, and [`AsyncFd`] is for file
 //! descriptors of other libraries. Sockets are in [`net`](crate::net).
 //!
-//! [`Door`] is the part that outlives runtimes: who wakes a worker must be able to find out where it sleeps.
+//! `Door` is the part that outlives runtimes: who wakes a worker must be able to find out where it sleeps.
 
 #[cfg(unix)]
 mod async_fd;
