@@ -5,6 +5,8 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener as StdListener, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use filch::Runtime;
@@ -97,4 +99,30 @@ fn a_socket_that_was_watched_before_it_was_connected_is_not_taken_to_be_closed()
         let received = filch::timeout(STUCK, &mut reader).await;
         assert_eq!(received.expect("it waits for an event that has come").unwrap().unwrap(), 3);
     });
+}
+
+#[test]
+fn a_task_whose_socket_is_always_ready_lets_others_in() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let greedy = {
+        let over = Arc::clone(&over);
+        runtime.spawn(async move {
+            let (one, mut other) = UnixStream::pair().unwrap();
+            one.set_nonblocking(true).unwrap();
+            let one = AsyncFd::new(one).unwrap();
+            while !over.load(Ordering::Relaxed) {
+                let feed_and_read = |mut one: &UnixStream| {
+                    other.write_all(b"x")?;
+                    one.read(&mut [0])
+                };
+                one.io(Direction::Read, feed_and_read).await.unwrap();
+            }
+        })
+    };
+    let mut modest = runtime.spawn(async {});
+    let let_in = modest.join_timeout(Some(STUCK / 4));
+    over.store(true, Ordering::Relaxed);
+    assert!(let_in.is_some_and(|end| end.is_ok()), "it had the worker for itself");
+    runtime.block_on(greedy).unwrap();
 }

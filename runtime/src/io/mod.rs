@@ -11,6 +11,9 @@
 //! workers look in now and then. Whoever returns from the driver *delivers* all its events before it polls
 //! the first task.
 //!
+//! A task whose sockets are always ready would have its worker for itself, and could neither be cancelled nor run
+//! into a timeout. So after 64 operations in one poll it yields, as with [`yield_now`](crate::yield_now).
+//!
 //! `driver` is the poller, `slab` finds the addressee of an event (or that it is gone), `readiness` is where task and
 //! event meet, `registration` the tie between a socket and the driver, and [`AsyncFd`] is for file
 //! descriptors of other libraries. Sockets are in [`net`](crate::net).

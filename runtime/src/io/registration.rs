@@ -76,12 +76,16 @@ impl<S: Source> Registered<S> {
         direction: Direction,
         mut operation: impl FnMut(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        ready!(in_turn(cx));
         loop {
             let ready = ready!(self.poll_ready(cx, direction))?;
             match operation(self) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(ready),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                result => {
+                    polling::has_gone_on();
+                    return Poll::Ready(result);
+                }
             }
         }
     }
@@ -95,6 +99,7 @@ impl<S: Source> Registered<S> {
         wanted: usize,
         mut operation: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        ready!(in_turn(cx));
         loop {
             let ready = ready!(self.poll_ready(cx, direction))?;
             match operation(self) {
@@ -102,6 +107,7 @@ impl<S: Source> Registered<S> {
                     if TELLS_NEWS && moved > 0 && moved < wanted && !ready.is_final() {
                         self.clear(ready);
                     }
+                    polling::has_gone_on();
                     return Poll::Ready(Ok(moved));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(ready),
@@ -168,6 +174,15 @@ const TELLS_NEWS: bool = cfg!(any(
     target_os = "dragonfly",
 ));
 
+/// A task whose sockets are always ready lets others in now and then.
+fn in_turn(cx: &mut Context<'_>) -> Poll<()> {
+    if polling::may_go_on() {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
 fn checked(polled: Poll<Ready>) -> Poll<io::Result<Ready>> {
     polled.map(|ready| if ready.is_shut() { Err(driver::shut_down()) } else { Ok(ready) })
 }
@@ -228,7 +243,10 @@ impl<S: Source> Future for Wait<'_, S> {
     type Output = io::Result<Ready>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_ready(cx)
+        ready!(in_turn(cx));
+        let ready = ready!(self.poll_ready(cx));
+        polling::has_gone_on();
+        Poll::Ready(ready)
     }
 }
 
@@ -266,13 +284,17 @@ where
     type Output = io::Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(in_turn(cx));
         loop {
             let ready = ready!(self.wait.poll_ready(cx))?;
             let registered = self.wait.registered;
             match (self.operation)(registered) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => registered.clear(ready),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                result => {
+                    polling::has_gone_on();
+                    return Poll::Ready(result);
+                }
             }
         }
     }

@@ -28,10 +28,12 @@ struct Current {
 struct Notes {
     node: NodeId,
     woken: bool,
+    /// How many operations have succeeded in this poll.
+    done: u8,
 }
 
 impl Notes {
-    const NOTHING: Notes = Notes { node: NodeId::ROOT, woken: false };
+    const NOTHING: Notes = Notes { node: NodeId::ROOT, woken: false, done: 0 };
 }
 
 impl Current {
@@ -146,6 +148,27 @@ impl Drop for InNode {
             current.notes.set(Notes { node: self.0, ..current.notes.get() });
         });
     }
+}
+
+/// How many operations that need not wait may follow each other in one poll: then the others have a turn. (A
+/// task that is never found waiting could not be cancelled either, nor would its timeouts end.) Each is a
+/// system call, so a yield after so many is not felt.
+const IN_A_ROW: u8 = 64;
+
+/// May what is polled here try one more operation? If not, it wakes itself and returns Pending.
+pub(crate) fn may_go_on() -> bool {
+    CURRENT.with(|current| current.notes.get().done < IN_A_ROW)
+}
+
+/// An operation has succeeded that another task could also have been made to wait for. Counted in polls of tasks
+/// only: on a foreign executor nobody would begin anew.
+pub(crate) fn has_gone_on() {
+    CURRENT.with(|current| {
+        if current.task.get().is_some() {
+            let notes = current.notes.get();
+            current.notes.set(Notes { done: notes.done.saturating_add(1), ..notes });
+        }
+    });
 }
 
 /// What is polled here is about to return Pending, and this is why. Of several, the first is kept:
