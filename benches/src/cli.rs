@@ -21,6 +21,7 @@ cargo bench -p filch-benches -- [OPTIONS] [FILTER]
   --rounds N       rounds that count (7; some workloads do more)
   --workers N      worker threads of each contender (2)
   --quick          one tiny round of each: does it work?
+  --under COMMAND  run the servers of the I/O workloads under that, for instance perf stat, or strace -c -f (in quotes)
   --list           names and descriptions
   --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N-workers.md)
 ";
@@ -43,6 +44,7 @@ struct Options {
     child: Option<(String, String)>,
     /// What to serve, and by which contender.
     serve: Option<(String, String)>,
+    under: Option<String>,
 }
 
 impl Options {
@@ -58,6 +60,7 @@ impl Options {
             write: false,
             child: None,
             serve: None,
+            under: None,
         };
         let mut cargo_bench = false;
         let mut any = false;
@@ -81,14 +84,18 @@ impl Options {
                     let service = parser.value()?.string()?;
                     options.serve = Some((service, parser.value()?.string()?));
                 }
+                Long("under") => options.under = Some(parser.value()?.string()?),
                 other => return Err(other.unexpected()),
             }
             any = true;
         }
         // `cargo test --benches` says nothing at all: it only wants to know whether this works.
         options.quick |= !cargo_bench && !any;
-        if options.write && (options.quick || options.filter.is_some()) {
-            return Err("--write takes the whole table: no --quick, no filter".into());
+        let partial = options.quick || options.filter.is_some() || options.under.is_some();
+        if options.write && partial {
+            return Err(
+                "--write takes the whole table as it is: no --quick, no filter, no --under".into(),
+            );
         }
         Ok(options)
     }
@@ -174,6 +181,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     entries.retain(|entry| options.wants(entry));
+    options.under.as_deref().into_iter().for_each(served::run_under);
     if options.help {
         print!("{HELP}");
         return Ok(());

@@ -29,7 +29,9 @@
 //! one to send a request. It shares the cores with the server: what it needs is no small part of each request's
 //! time, and no ratio of requests per second says how much faster the runtime itself is. So there is also the *CPU*: the time that the server's
 //! process alone has used, for each request; the server tells over a pipe. While one server is under load the
-//! others have their connections open and nothing to do. Each round begins with 100 ms of load that do not count, then lasts a second.
+//! others have their connections open and nothing to do. Each round begins with 100 ms of load that do not count, then lasts a second. If
+//! others on the machine used more than a tenth of a core meanwhile, it is repeated, up to five times; the calmest one counts.
+//! `--under "perf stat"` (or strace, or valgrind) runs the servers under that; how many requests they had is said at the end.
 //!
 //! - *Requests per second* are counted from start to deadline. *Latency* is from just before the request is sent until
 //!   just after its answer was read, of all requests of the round; what the load itself makes a request wait is in it, for all alike.

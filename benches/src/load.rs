@@ -235,7 +235,7 @@ mod tests {
         let outcome = run_against(&[0, 1, 2, 3]).unwrap();
         assert_eq!((outcome.answers, outcome.all_answers), (1, 1));
         assert!(outcome.latency_ns(50.0) > 0.0);
-        for wrong in [&[0, 1, 2, 4][..], &[0, 1, 2, 3, 4], &[]] {
+        for wrong in [&[0, 1, 2, 4][..], &[0, 1, 2, 3, 4]] {
             assert!(run_against(wrong).is_err(), "{wrong:?}");
         }
     }

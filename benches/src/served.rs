@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,14 @@ use crate::service::{self, Service};
 
 /// The hidden argument that makes this program a server; followed by the service and the contender.
 pub(crate) const SERVE: &str = "serve";
+
+/// What the servers' processes are run under, if anything: a program that counts or traces.
+static UNDER: OnceLock<Vec<String>> = OnceLock::new();
+
+/// From now on servers are run under `command`, its words apart by spaces.
+pub(crate) fn run_under(command: &str) {
+    let _ = UNDER.set(command.split_whitespace().map(str::to_owned).collect());
+}
 
 /// A server that ends by itself is waited for so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -20,6 +29,8 @@ pub(crate) struct Server {
     control: Option<Box<dyn Write>>,
     answers: Box<dyn BufRead>,
     port: u16,
+    /// What it serves, and who it is.
+    title: String,
     /// `None` in tests, where no program can be started once more: there it is a thread.
     process: Option<Child>,
 }
@@ -37,7 +48,15 @@ impl Server {
     }
 
     fn in_process(service: Service, contender: &str, workers: usize) -> io::Result<Server> {
-        let mut command = Command::new(env::current_exe()?);
+        let program = env::current_exe()?;
+        let mut command = match UNDER.get().and_then(|words| words.split_first()) {
+            None => Command::new(program),
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+        };
         command.arg(format!("--{SERVE}")).args([&service.to_string(), contender]);
         command.args(["--workers", &workers.to_string()]);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -47,6 +66,7 @@ impl Server {
             control: Some(Box::new(control)),
             answers: Box::new(BufReader::new(answers)),
             port: 0,
+            title: format!("{contender}, {service}, {workers} workers"),
             process: Some(process),
         })
     }
@@ -62,8 +82,16 @@ impl Server {
             control: Some(Box::new(near.try_clone()?)),
             answers: Box::new(BufReader::new(near)),
             port: 0,
+            title: format!("{contender}, {service}, {workers} workers"),
             process: None,
         })
+    }
+
+    /// It has answered so many requests: for those who look at it from outside.
+    pub(crate) fn say(&self, requests: usize) {
+        if UNDER.get().is_some() {
+            eprintln!("\n{}: {requests} requests", self.title);
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -1,4 +1,4 @@
-//! CPU time and memory of this process. What a system does not tell is `None`, and a dash in the table.
+//! CPU time and memory of this process, and CPU time of all. What a system does not tell is `None`, and a dash in the table.
 
 use std::time::Duration;
 
@@ -13,6 +13,17 @@ pub(crate) fn cpu_time() -> Option<Duration> {
     }
     #[cfg(not(unix))]
     None
+}
+
+/// CPU time that everything on this machine has used so far, on all cores.
+pub(crate) fn cpu_time_of_all() -> Option<Duration> {
+    // Of which idle and waiting are no use. The unit is a hundredth of a second on every Linux.
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let mut fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    let (user, nice, system, _idle, _waiting) = (next()?, next()?, next()?, next()?, next()?);
+    let (irq, softirq, steal) = (next()?, next()?, next()?);
+    Some(Duration::from_millis(10 * (user + nice + system + irq + softirq + steal)))
 }
 
 /// Memory of this process that is in RAM now, in bytes.
@@ -43,5 +54,6 @@ mod tests {
         assert!(now > 100_000, "{now}");
         assert!(peak > 100_000, "{peak}");
         assert!(cpu_time().unwrap() > Duration::ZERO);
+        assert!(cpu_time_of_all().unwrap() > Duration::ZERO);
     }
 }

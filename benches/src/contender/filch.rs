@@ -8,7 +8,6 @@ use std::time::Duration;
 use filch::net::{TcpListener, TcpStream};
 use filch::{JoinHandle, Runtime};
 
-use super::over_futures_io::OverFuturesIo;
 use super::{Contender, Serves};
 
 pub(crate) struct Filch(Runtime);
@@ -101,7 +100,7 @@ impl Contender for Filch {
 impl Serves for Filch {
     type Listener = TcpListener;
     type Stream = TcpStream;
-    type Http = OverFuturesIo<TcpStream>;
+    type Http = TcpStream;
 
     async fn listen() -> io::Result<(TcpListener, u16)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -129,7 +128,7 @@ impl Serves for Filch {
         stream.write_all(bytes)
     }
 
-    fn http(stream: TcpStream) -> OverFuturesIo<TcpStream> {
-        OverFuturesIo::new(stream)
+    fn http(stream: TcpStream) -> TcpStream {
+        stream
     }
 }
