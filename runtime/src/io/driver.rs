@@ -242,6 +242,7 @@ fn flags(event: &Event) -> u64 {
 }
 
 impl Direction {
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
     pub(crate) fn interest(self) -> Interest {
         match self {
             Direction::Read => Interest::READABLE,

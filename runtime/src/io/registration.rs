@@ -70,6 +70,7 @@ impl<S: Source> Registered<S> {
     }
 
     /// Tries the operation until it does something, or there is nothing to be done.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
     pub(crate) fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
@@ -118,6 +119,7 @@ impl<S: Source> Registered<S> {
     }
 
     /// Tries the operation once. `WouldBlock`: there is nothing to be done.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
     pub(crate) fn try_io<T>(
         &self,
         direction: Direction,
@@ -155,6 +157,7 @@ impl<S: Source> Registered<S> {
     }
 
     /// Gives the source back, no longer watched over.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
     pub(crate) fn into_inner(mut self) -> S {
         let mut source = self.source.take().expect("taken out only here");
         self.driver.deregister(&mut source, self.index);
