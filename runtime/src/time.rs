@@ -248,8 +248,9 @@ impl Future for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let site = format_args!("{}", self.site);
-        f.debug_struct("Sleep").field("deadline", &self.deadline()).field("at", &site).finish()
+        let mut sleep = f.debug_struct("Sleep");
+        sleep.field("deadline", &self.deadline()).field("at", &format_args!("{}", self.site));
+        sleep.finish()
     }
 }
 
