@@ -73,7 +73,11 @@ fn live<F: Future>(builder: Builder, main: F) -> Result<F::Output, JoinError> {
 ///
 /// If `main` takes the request back, or ends with a value nevertheless, the result is that value.
 ///
-/// It listens to the signal while it runs; handlers that were there before are called as well. Only on Unix.
+/// It listens to the signal while it runs; handlers that were there before are called as well, and
+/// [listeners](crate::signal) hear the first one, too. Afterwards Ctrl-C does nothing any more: the system's default
+/// action does not come back. Only on Unix.
+///
+/// Whoever wants Ctrl-C to mean something else takes [`run`] and [`signal::ctrl_c`](fn@crate::signal::ctrl_c).
 ///
 /// # Errors
 ///

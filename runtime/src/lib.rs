@@ -97,6 +97,21 @@
 //! - Time is the monotonic clock: setting the system's clock neither fires nor delays anything.
 //!   While a machine is suspended that clock stands still on Linux; sleeps then end that much later.
 //!
+//! # Systems
+//!
+//! filch is tested on Linux on x86-64. That it compiles for the other systems here is checked with every change:
+//!
+//! | | Linux | macOS, FreeBSD | Windows |
+//! |---|---|---|---|
+//! | tasks, time, cancellation, groups, blocking calls, TCP | yes | yes | yes |
+//! | [`signal`](mod@signal), [`run_interruptible`], [`io::AsyncFd`] | yes | yes | not there |
+//! | a fork is noticed | yes | yes | there is none |
+//! | memory of ended tasks goes back to the system while the process runs | yes | stays for the next ones | stays for the next ones |
+//! | workers ask for short turns, so that timers are on time on a busy machine | from 6.12 on | no | no |
+//!
+//! Elsewhere it does not compile: threads sleep by means of `atomic-wait`, which knows Android and iOS besides, and
+//! needs what systems without 64-bit atomics lack.
+//!
 //! How it works inside is told in `ARCHITECTURE.md`, and in each file's own words.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
