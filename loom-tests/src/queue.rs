@@ -86,6 +86,37 @@ impl<T> fmt::Debug for Queue<T> {
     }
 }
 
+/// Filled and emptied by anybody, in order.
+#[allow(dead_code, reason = "the harness includes this file, too")]
+pub(crate) struct Fifo<T>(Shared<T>);
+
+#[allow(dead_code, reason = "as above")]
+impl<T> Fifo<T> {
+    pub(crate) fn new() -> Fifo<T> {
+        Fifo(Shared { items: Mutex::new(VecDeque::new()), len: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn push(&self, item: T) {
+        self.0.change(|items| items.push_back(item));
+    }
+
+    pub(crate) fn pop(&self) -> Steal<T> {
+        if self.0.len() == 0 {
+            return Steal::Empty;
+        }
+        if whim(Whim::StealRetry) {
+            return Steal::Retry;
+        }
+        self.0.change(VecDeque::pop_front).map_or(Steal::Empty, Steal::Success)
+    }
+}
+
+impl<T> fmt::Debug for Fifo<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fifo").finish_non_exhaustive()
+    }
+}
+
 /// The thieves' end.
 pub(crate) struct Stealer<T>(Arc<Shared<T>>);
 

@@ -16,31 +16,25 @@
 //! the job itself can ask with [`cancel_requested`]. A thread that was called for a job that is gone
 //! answers its call all the same: it comes, finds nothing, and waits again.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::context;
 use crate::error::JoinError;
+use crate::job::{self, Job, OnPool};
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
-use crate::primitive::{Condvar, Mutex, MutexGuard, tls};
+use crate::primitive::{Condvar, Mutex, MutexGuard};
 use crate::runtime::Handle;
 use crate::scheduler::quiet::Awake;
-use crate::scheduler::worker;
-use crate::scheduler::{Jobs, OnWorkers, Scheduler};
-use crate::task::cell::{self, Closed, Listed, Place};
-use crate::task::extra::Extra;
+use crate::scheduler::{Jobs, Scheduler, worker};
+use crate::task::cell;
 use crate::task::local;
 use crate::task::polling::{self, Blocking};
-use crate::task::tree::NodeId;
-use crate::task::{JoinHandle, Runnable, Schedule, TaskRef};
+use crate::task::{JoinHandle, Runnable, TaskRef};
 
 /// Runs a call that blocks on a thread made for such calls, and gives its result.
 ///
@@ -89,7 +83,7 @@ where
     handle.scheduler().assert_same_process();
     let new =
         cell::Spawn { owner: handle.scheduler(), site, home: None, extra: local::inherited(None) };
-    let (job, join) = cell::spawn::<OnPool, _>(Job(Some(f)), new);
+    let (job, join) = cell::spawn::<OnPool, _>(Job::new(f), new);
     if handle.scheduler().is_draining() && cell::current().is_none() {
         // From outside, and too late.
         drop(job);
@@ -123,127 +117,7 @@ pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     worker::block_in_place(f)
 }
 
-/// Should the blocking job that runs on this thread stop? `true` once its handle was cancelled or
-/// aborted, or its runtime has begun to shut down; `false` again if a cancel was taken back, and
-/// wherever no job runs.
-///
-/// Nobody can stop a call from outside. A job in steps can look here between them; what it returns is its result,
-/// also when it was cancelled: who completes wins.
-///
-/// ```
-/// use filch::blocking::cancel_requested;
-/// filch::run(async {
-///     let job = filch::spawn_blocking(|| {
-///         let mut steps = 0u64;
-///         while !cancel_requested() {
-///             steps += 1;
-///         }
-///         steps
-///     });
-///     let stopped = filch::spawn_blocking(|| cancel_requested());
-///     assert!(!stopped.await.unwrap());
-///     job.cancel();
-///     let _steps_or_never_started = job.await;
-/// });
-/// assert!(!cancel_requested());
-/// ```
-#[doc(alias = "is_cancelled")]
-pub fn cancel_requested() -> bool {
-    let asked =
-        RUNNING.try_with(|running| running.borrow().as_ref().is_some_and(Running::is_asked));
-    asked.unwrap_or(false)
-}
-
-tls! { static RUNNING: RefCell<Option<Running>> = RefCell::new(None) }
-
-/// The job that runs on this thread, also while it polls something else (a `block_on`).
-#[derive(Debug)]
-struct Running {
-    job: TaskRef,
-    scheduler: Option<&'static Scheduler>,
-    /// It belongs to the cleanup of a runtime that shuts down.
-    late: bool,
-}
-
-impl Running {
-    /// Until the guard is dropped: the current task is such a job.
-    fn here() -> RunsHere {
-        let scheduler = context::scheduler();
-        let late = scheduler.is_some_and(Scheduler::is_draining);
-        let running = cell::current().map(|job| Running { job, scheduler, late });
-        RunsHere { before: RUNNING.replace(running) }
-    }
-
-    fn is_asked(&self) -> bool {
-        let task = self.job.header();
-        // The mark stays while the job runs; whether the request was taken back stands in the tree.
-        let stands = |extra: &Extra| {
-            let tree = extra.tree_if_any();
-            tree.is_some_and(|tree| tree.is_hard() || tree.count(NodeId::ROOT) > 0)
-        };
-        self.scheduler.is_some_and(|s| s.is_closing() || (s.is_draining() && !self.late))
-            || (task.state().is_cancelled() && task.extra().is_some_and(stands))
-    }
-}
-
-struct RunsHere {
-    before: Option<Running>,
-}
-
-impl Drop for RunsHere {
-    fn drop(&mut self) {
-        drop(RUNNING.replace(self.before.take()));
-    }
-}
-
-/// The call, as a future that is ready at its first poll.
-struct Job<F>(Option<F>);
-
-/// The closure is called by value, never through a pinned reference.
-impl<F> Unpin for Job<F> {}
-
-impl<F: FnOnce() -> T, T> Future for Job<F> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
-        let f = self.0.take().expect("a job is polled once");
-        let _running = Running::here();
-        let _nowhere = polling::enter_node(NodeId::NOWHERE);
-        Poll::Ready(f())
-    }
-}
-
-/// Jobs are never idle, so nobody ever schedules or lists them.
-#[derive(Debug)]
-enum OnPool {}
-
-impl Schedule for OnPool {
-    type Owner = Scheduler;
-
-    fn schedule(_: &'static Scheduler, job: Runnable) {
-        drop(job);
-    }
-
-    fn track(_: &'static Scheduler, job: Listed) -> Result<Place, (Closed, Listed)> {
-        Err((Closed, job))
-    }
-
-    fn untrack(_: &'static Scheduler, _: Place) -> Listed {
-        unreachable!("jobs are not listed")
-    }
-
-    fn requested(owner: &'static Scheduler, job: &TaskRef) {
-        owner.job_requested(job);
-    }
-
-    fn later(owner: &'static Scheduler, job: cell::Job) {
-        OnWorkers::later(owner, job);
-    }
-
-    fn unhandled(owner: &'static Scheduler, error: &JoinError) {
-        OnWorkers::unhandled(owner, error);
-    }
-}
+pub use crate::job::cancel_requested;
 
 /// Limits of the pool.
 #[derive(Debug, Clone, Copy)]
@@ -449,13 +323,7 @@ impl State {
 impl Inner {
     /// Ends a job that was asked to end, if it waits for a thread.
     fn requested(&self, job: &TaskRef) {
-        let extra = job.header().extra();
-        // Without a request it was taken back already.
-        let Some(request) =
-            extra.and_then(Extra::tree_if_any).and_then(|tree| tree.first(NodeId::ROOT).cloned())
-        else {
-            return;
-        };
+        let Some(request) = job::request(job) else { return };
         let taken = self.state.lock().take(job);
         if let Some(Queued { job, awake: _awake }) = taken {
             // Unpolled, even if the request is taken back now: that comes too late.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use filch_timer::{Clock, Timer};
 
 use crate::blocking;
+use crate::compute;
 use crate::error::JoinError;
 use crate::primitive::unmodelled::{AtomicUsize, Ordering};
 use crate::runtime::Runtime;
@@ -41,6 +42,7 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     workers: Option<usize>,
+    compute_threads: Option<usize>,
     config: Config,
     timer_gap: Duration,
     manual_clock: bool,
@@ -51,6 +53,7 @@ pub struct Builder {
 pub(crate) struct Config {
     pub(crate) threads: ThreadConfig,
     pub(crate) blocking: blocking::Limits,
+    pub(crate) compute: compute::Limits,
     pub(crate) on_unhandled: Option<OnUnhandled>,
     pub(crate) on_stall: Option<OnStall>,
     pub(crate) stall_threshold: Duration,
@@ -77,6 +80,7 @@ impl Builder {
     pub fn new() -> Builder {
         Builder {
             workers: None,
+            compute_threads: None,
             config: Config {
                 threads: ThreadConfig {
                     name: "filch".into(),
@@ -89,6 +93,7 @@ impl Builder {
                     queue: 65_536,
                     keep_alive: Duration::from_secs(10),
                 },
+                compute: compute::Limits { threads: 1, queue: 65_536, nice: Some(10) },
                 on_unhandled: None,
                 on_stall: None,
                 stall_threshold: Duration::from_millis(100),
@@ -106,7 +111,7 @@ impl Builder {
         self
     }
 
-    /// The first part of the names of threads: `name-worker-1`, `name-blocking-2`, `name-timer`.
+    /// The first part of the names of threads: `name-worker-1`, `name-blocking-2`, `name-compute-3`, `name-timer`.
     /// Default: `filch`.
     pub fn thread_name(mut self, name: impl AsRef<str>) -> Builder {
         self.config.threads.name = name.as_ref().into();
@@ -119,14 +124,14 @@ impl Builder {
         self
     }
 
-    /// Is called on each worker and blocking thread before its first task. A panic in it is
+    /// Is called on each worker, blocking and compute thread before its first task. A panic in it is
     /// reported by the panic hook, and goes no further.
     pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Builder {
         self.config.threads.on_start = Some(Arc::new(f));
         self
     }
 
-    /// Is called on each worker and blocking thread after its last task. A panic in it is
+    /// Is called on each worker, blocking and compute thread after its last task. A panic in it is
     /// reported by the panic hook, and goes no further.
     pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Builder {
         self.config.threads.on_stop = Some(Arc::new(f));
@@ -185,6 +190,35 @@ impl Builder {
         self
     }
 
+    /// How many threads there are for [`spawn_compute`](crate::spawn_compute), from the first job on. Default: the number
+    /// of CPUs; if a cgroup's quota allows less, the whole CPUs in it less one, but at least one. (Whoever uses
+    /// up the quota stops all threads of the process until the next period, so something is left for the workers.)
+    #[doc(alias = "num_threads")]
+    pub fn compute_threads(mut self, count: usize) -> Builder {
+        self.compute_threads = Some(count);
+        self
+    }
+
+    /// To which nice level threads for [`spawn_compute`](crate::spawn_compute) lower themselves (on Linux), from 0 to 19; `None`
+    /// leaves them alone. Default: 10. A system that refuses that is no error: they run as they are then.
+    ///
+    /// ```
+    /// let error = filch::Runtime::builder().compute_nice(20).build().unwrap_err();
+    /// assert!(error.to_string().contains("from 0 to 19"));
+    /// ```
+    pub fn compute_nice(mut self, level: impl Into<Option<i32>>) -> Builder {
+        self.config.compute.nice = level.into();
+        self
+    }
+
+    /// How many compute jobs may wait while all threads for them are busy, before further ones are refused. Default:
+    /// 65,536. (Jobs cancelled while they wait are refused room only if there are as many of them, and more
+    /// than a thousand, that no thread had the time to look at.)
+    pub fn compute_queue(mut self, jobs: usize) -> Builder {
+        self.config.compute.queue = jobs;
+        self
+    }
+
     /// The least time between two turns of the timer: sleeps are late by at most this and what
     /// the system adds, and a smaller gap costs more CPU. Default: 1 ms.
     pub fn timer_gap(mut self, gap: Duration) -> Builder {
@@ -197,7 +231,7 @@ impl Builder {
     ///
     /// Nothing else can happen when all workers are idle, each thread in
     /// [`block_on`](Runtime::block_on) waits (time moves on only if there is one), and no job of
-    /// [`spawn_blocking`](crate::spawn_blocking) is queued or runs. Other threads are not known to
+    /// [`spawn_blocking`](crate::spawn_blocking) or [`spawn_compute`](crate::spawn_compute) is queued or runs. Other threads are not known to
     /// the runtime: time does not wait for what they are about to do. And it does wait for a task
     /// that is busy, also if it is busy asking for the time again and again, and for a job that
     /// blocks until a task is done ([`join_timeout`](crate::JoinHandle::join_timeout)): `block_on`,
@@ -282,15 +316,15 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput`: no worker or more than 4096, no blocking thread, or a
-    /// `FILCH_WORKER_THREADS` that is not such a number. Otherwise what the system said when it
+    /// `InvalidInput`: no worker or more than 4096, no blocking thread, no compute thread or more than 4096, a nice
+    /// level that does not exist or would raise threads, or a `FILCH_WORKER_THREADS` that is not such a number. Otherwise what the system said when it
     /// refused a thread; those already started end again.
     ///
     /// ```
     /// let error = filch::Runtime::builder().worker_threads(0).build().unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     /// ```
-    pub fn build(self) -> io::Result<Runtime> {
+    pub fn build(mut self) -> io::Result<Runtime> {
         let workers = match self.workers {
             Some(count) => check_workers(count, "Builder::worker_threads")?,
             None => default_workers()?,
@@ -301,6 +335,28 @@ impl Builder {
                  least one thread"
                     .into(),
             ));
+        }
+        self.config.compute.threads = match self.compute_threads {
+            None => compute::default_threads(),
+            Some(count @ 1..=MOST_WORKERS) => count,
+            Some(0) => {
+                return Err(invalid(
+                    "Builder::compute_threads is 0: compute jobs would wait for ever; say at least \
+                     1, or leave it out"
+                        .into(),
+                ));
+            }
+            Some(count) => {
+                let text =
+                    format!("Builder::compute_threads is {count}: the most is {MOST_WORKERS}");
+                return Err(invalid(text));
+            }
+        };
+        if let Some(level) = self.config.compute.nice.filter(|level| !(0..=19).contains(level)) {
+            return Err(invalid(format!(
+                "Builder::compute_nice is {level}: nice levels of compute threads go from 0 to 19; \
+                 a negative one would put them before the workers"
+            )));
         }
         sys::watch_forks();
         let threads = &self.config.threads;

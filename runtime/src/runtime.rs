@@ -12,6 +12,7 @@ use filch_timer::Timer;
 
 use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
+use crate::compute::{self, Lane};
 use crate::context;
 use crate::error::JoinError;
 use crate::primitive::{Condvar, Mutex};
@@ -78,6 +79,7 @@ struct Shared {
     /// With a manual clock: who is awake.
     quiet: Option<Arc<Quiet>>,
     blocking: Pool,
+    compute: Lane,
     config: Config,
     presence: Mutex<Presence>,
     all_left: Condvar,
@@ -133,7 +135,13 @@ impl Runtime {
         let most = config.spare_workers.unwrap_or(workers);
         let mut sampler =
             Sampler::new(scheduler, Arc::clone(&table), most, stalls, Box::new(start_spare));
-        let timer = timer.each_turn(move || sampler.look()).start().map_err(|error| {
+        let compute = Lane::new(config.compute);
+        let starter = compute.starter();
+        let each_turn = move || {
+            starter();
+            sampler.look()
+        };
+        let timer = timer.each_turn(each_turn).start().map_err(|error| {
             scheduler.give_back();
             let text = format!("the system refused the timer thread: {error}");
             io::Error::new(error.kind(), text)
@@ -151,6 +159,7 @@ impl Runtime {
             timer,
             quiet,
             blocking: Pool::new(config.blocking),
+            compute,
             config,
             presence: Mutex::new(Presence { workers, over: false }),
             all_left: Condvar::new(),
@@ -264,6 +273,16 @@ impl Runtime {
         T: Send + 'static,
     {
         self.handle.spawn_blocking(f)
+    }
+
+    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does.
+    #[track_caller]
+    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn_compute(f)
     }
 
     /// A handle for other threads.
@@ -407,6 +426,23 @@ impl Handle {
         blocking::spawn_blocking_on(self, Location::caller(), f)
     }
 
+    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does, from any thread.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let mut job = runtime.handle().spawn_compute(|| 6 * 7);
+    /// assert_eq!(job.join_timeout(None).unwrap().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        compute::spawn_compute_on(self, Location::caller(), None, f)
+    }
+
     /// The tasks that have been polled and have not ended. (Those that wait for their first poll
     /// are not listed: that is what keeps spawning cheap.) Tasks that come or go while the list
     /// is made may be missing.
@@ -442,6 +478,19 @@ impl Handle {
         (self.blocking().queue_depth(), self.blocking().threads())
     }
 
+    /// How busy the threads for [`spawn_compute`](crate::spawn_compute) are. A look at counters, which may be
+    /// out of date.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let load = runtime.handle().compute_load();
+    /// assert_eq!((load.queued, load.threads), (0, 0), "threads start with the first job");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn compute_load(&self) -> compute::Load {
+        self.compute().load()
+    }
+
     pub(crate) fn scheduler(&self) -> &'static Scheduler {
         self.shared.scheduler
     }
@@ -456,6 +505,10 @@ impl Handle {
 
     pub(crate) fn blocking(&self) -> &Pool {
         &self.shared.blocking
+    }
+
+    pub(crate) fn compute(&self) -> &Lane {
+        &self.shared.compute
     }
 
     pub(crate) fn table(&self) -> &Table {

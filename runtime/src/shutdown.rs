@@ -8,7 +8,7 @@
 //!    just waking stands in a list until a worker has dropped it, so none is overlooked.
 //! 4. The last worker seals the queues, so that what comes later is dropped by whoever brings it,
 //!    and stops the timer.
-//! 5. The blocking pool drops what waits, and its threads end.
+//! 5. The blocking pool and the compute lane drop what waits, and their threads end.
 //!
 //! Nobody needs to conduct steps 2 to 5: a `Runtime` dropped inside async code begins with 2 and goes.
 
@@ -56,6 +56,8 @@ pub struct ShutdownReport {
     pub stuck: Vec<TaskInfo>,
     /// Blocking jobs that had not returned by then.
     pub stuck_jobs: usize,
+    /// Compute jobs that had not returned by then.
+    pub stuck_compute_jobs: Vec<TaskInfo>,
 }
 
 pub(crate) fn with_grace(
@@ -68,6 +70,7 @@ pub(crate) fn with_grace(
         // Nothing can be waited for.
         handle.scheduler().close();
         handle.blocking().stop();
+        handle.compute().stop();
         threads.clear();
         return report;
     }
@@ -77,6 +80,7 @@ pub(crate) fn with_grace(
     let before = handle.table().totals();
     if !grace.is_zero() {
         handle.blocking().drain();
+        handle.compute().drain();
         scheduler.drain();
         let _time_moves = handle.quiet().map(Awaited::new);
         if !scheduler.wait_until_drained(deadline) {
@@ -90,6 +94,7 @@ pub(crate) fn with_grace(
     let drained = handle.table().totals();
     scheduler.close();
     handle.blocking().stop();
+    handle.compute().stop();
     if handle.wait_for_workers(LAST_WAIT) {
         threads.drain(..).for_each(|thread| drop(thread.join()));
     } else {
@@ -105,6 +110,7 @@ pub(crate) fn with_grace(
     let last = Instant::now() + LAST_WAIT;
     let deadline = deadline.map_or(last, |deadline| deadline.max(last));
     report.stuck_jobs = handle.blocking().wait_until_gone(deadline);
+    report.stuck_compute_jobs = handle.compute().wait_until_gone(deadline);
     report
 }
 
@@ -121,7 +127,8 @@ pub(crate) fn at_end_of_run(
         );
     };
     report.aborted_tasks.iter().for_each(|task| tell("it had not ended, and was aborted,", task));
-    report.stuck.iter().for_each(|task| tell("it was still running, and is left alone,", task));
+    let left_alone = report.stuck.iter().chain(&report.stuck_compute_jobs);
+    left_alone.for_each(|task| tell("it was still running, and is left alone,", task));
 }
 
 /// Is this a thread of a runtime, perhaps of this one? Then nothing can be waited for.
@@ -136,10 +143,13 @@ pub(crate) fn at_drop(handle: &Handle, threads: &mut Vec<thread::JoinHandle<()>>
     }
     handle.scheduler().close();
     handle.blocking().stop();
+    handle.compute().stop();
     if belongs_to_a_runtime() {
         threads.clear();
         return;
     }
     threads.drain(..).for_each(|thread| drop(thread.join()));
-    let _ = handle.blocking().wait_until_gone(Instant::now() + LAST_WAIT);
+    let deadline = Instant::now() + LAST_WAIT;
+    let _ = handle.blocking().wait_until_gone(deadline);
+    let _ = handle.compute().wait_until_gone(deadline);
 }

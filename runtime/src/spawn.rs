@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::compute;
 use crate::context;
 use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
 use crate::task::cell;
@@ -178,6 +179,28 @@ impl Builder {
     pub fn eager(mut self) -> Builder {
         self.start = Start::Eager;
         self
+    }
+
+    /// Starts a call that computes, as [`spawn_compute`](crate::spawn_compute) does. (It is never eager.)
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_compute`](crate::spawn_compute).
+    ///
+    /// ```
+    /// filch::run(async {
+    ///     let job = filch::task::Builder::new().name("thumbnail").spawn_compute(|| 1);
+    ///     assert_eq!(job.name().as_deref(), Some("thumbnail"));
+    ///     assert_eq!(job.await.unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn_compute<F, T>(self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        compute::spawn_compute_here(Location::caller(), self.extra, f)
     }
 
     pub(crate) fn into_parts(self) -> (Option<Boxed<Extra>>, Start) {

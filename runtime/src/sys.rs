@@ -144,3 +144,18 @@ pub(crate) fn peer_of(
         Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell who the peer is"))
     }
 }
+
+/// Lowers the priority of this thread alone to a nice level, for good: only a privileged thread can go back. It is
+/// never raised. Where the system has no such thing for threads, or refuses, nothing changes.
+pub(crate) fn lower_this_thread(nice: i32) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: both calls only take numbers; 0 is the calling thread (here, and only on these systems, a nice
+    // level belongs to a thread). An answer of -1 may mean a failure: then the second call fails as well.
+    unsafe {
+        if libc::getpriority(libc::PRIO_PROCESS, 0) < nice {
+            libc::setpriority(libc::PRIO_PROCESS, 0, nice);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = nice;
+}

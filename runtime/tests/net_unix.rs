@@ -364,7 +364,8 @@ fn who_sends_waits_for_room_also_if_others_took_it() {
             others.push(other);
         }
         let to = path.0.clone();
-        let sends = filch::spawn(async move { UnixDatagram::unbound()?.send_to(b"mine", to).await });
+        let sends =
+            filch::spawn(async move { UnixDatagram::unbound()?.send_to(b"mine", to).await });
         while sends.task().waits_at().is_none() {
             filch::yield_now().await;
         }

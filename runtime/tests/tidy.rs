@@ -19,7 +19,17 @@ const UNSAFE: [&str; 7] = [
 const LAYERS: [&[&str]; 7] = [
     &["lib", "guide", "__private", "entry"],
     &["group", "timeouts", "time", "cancel", "combine", "inspect", "net", "signal", "hyper"],
-    &["runtime", "builder", "shutdown", "context", "spawn", "spawn_local", "blocking"],
+    &[
+        "runtime",
+        "builder",
+        "shutdown",
+        "context",
+        "spawn",
+        "spawn_local",
+        "blocking",
+        "compute",
+        "job",
+    ],
     &["scheduler"],
     &["io"],
     &["task", "error"],

@@ -44,7 +44,7 @@ impl Shop {
     fn submit(&self, job: impl FnOnce() + 'static) -> Join<()> {
         let new =
             Spawn { owner: self.scheduler, site: Location::caller(), home: None, extra: None };
-        let (job, handle) = cell::spawn::<OnPool, _>(Job(Some(job)), new);
+        let (job, handle) = cell::spawn::<OnPool, _>(Job::new(job), new);
         let queued = Queued { job, awake: None };
         let next = self.pool.inner.state.lock().submit(queued, self.pool.limits);
         match next {

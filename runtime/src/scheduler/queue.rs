@@ -65,6 +65,33 @@ mod real {
         }
     }
 
+    /// Filled and emptied by anybody, in order.
+    pub(crate) struct Fifo<T>(deque::Injector<T>);
+
+    impl<T> Fifo<T> {
+        pub(crate) fn new() -> Fifo<T> {
+            Fifo(deque::Injector::new())
+        }
+
+        pub(crate) fn push(&self, item: T) {
+            self.0.push(item);
+        }
+
+        pub(crate) fn pop(&self) -> Steal<T> {
+            match self.0.steal() {
+                deque::Steal::Empty => Steal::Empty,
+                deque::Steal::Success(item) => Steal::Success(item),
+                deque::Steal::Retry => Steal::Retry,
+            }
+        }
+    }
+
+    impl<T> fmt::Debug for Fifo<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Fifo").field("len", &self.0.len()).finish()
+        }
+    }
+
     /// The thieves' end.
     pub(crate) struct Stealer<T>(deque::Stealer<T>);
 

@@ -33,6 +33,8 @@ pub(crate) struct Extra {
     locals: Locals,
     /// The task whose group (or `gather`) this one belongs to.
     parent: Option<Id>,
+    /// Where it stands until it is started, if that is a place it may leave.
+    line: Option<Arc<dyn Line>>,
     /// Who gets a request to end.
     tree: OnceLock<Box<Mutex<Tree>>>,
     /// The task has failed in a way that its output cannot say: drop it, this is why.
@@ -45,6 +47,12 @@ pub(crate) struct Extra {
     holders: Mutex<BTreeMap<Id, TaskRef>>,
     /// How the task ended, while that is held back.
     ending: Mutex<Option<Ending>>,
+}
+
+/// A place where one task stands until it is started.
+pub(crate) trait Line: std::fmt::Debug + Send + Sync {
+    /// The task was asked to end, and the request is marked. (It may have left long ago.)
+    fn requested(&self, task: &TaskRef);
 }
 
 /// A request to end: later ones do not replace the first one.
@@ -123,6 +131,15 @@ impl Extra {
 
     pub(crate) fn locals(&self) -> &Locals {
         &self.locals
+    }
+
+    /// Before the task is made.
+    pub(crate) fn stands_in(&mut self, line: Arc<dyn Line>) {
+        self.line = Some(line);
+    }
+
+    pub(crate) fn line(&self) -> Option<&dyn Line> {
+        self.line.as_deref()
     }
 
     fn holders(&self) -> Vec<TaskRef> {
