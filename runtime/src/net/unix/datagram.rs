@@ -3,8 +3,10 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
+use std::panic::Location;
 use std::path::Path;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use mio::net::UnixDatagram as Source;
 use socket2::{SockAddr, SockRef};
@@ -14,6 +16,8 @@ use crate::io::Direction;
 use crate::io::registration::{Assume, Registered};
 use crate::net::datagram::datagram_methods;
 use crate::net::handles::{impl_handles, std_methods};
+use crate::net::sited::poll_here;
+use crate::time::{Sleep, now};
 
 /// A socket for datagrams inside one machine: none is lost, none overtakes another, and who sends waits for who
 /// receives.
@@ -119,7 +123,9 @@ impl UnixDatagram {
 # let (one, other) = filch::net::UnixDatagram::pair()?;"
     );
 
-    /// Sends a datagram to who is bound to this path. Suspends while it has too many unread.
+    /// Sends a datagram to who is bound to this path. Suspends while it has too many unread: then it tries again, in 1 to
+    /// 20 ms, for the system does not tell when there is room. (To a socket that is
+    /// [connected](UnixDatagram::connect) it does: use [`send`](UnixDatagram::send) for many datagrams.)
     ///
     /// # Errors
     ///
@@ -150,7 +156,7 @@ impl UnixDatagram {
         buf: &'a [u8],
         path: impl AsRef<Path> + 'a,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.inner.io(Direction::Write, move |socket| socket.send_to(buf, path.as_ref()))
+        self.send_somewhere(move |socket| socket.send_to(buf, path.as_ref()))
     }
 
     /// As [`send_to`](UnixDatagram::send_to), to an address of std's: for answers, and for addresses without a file.
@@ -169,12 +175,56 @@ impl UnixDatagram {
         buf: &'a [u8],
         address: &'a SocketAddr,
     ) -> impl Future<Output = io::Result<usize>> {
-        self.inner.io(Direction::Write, move |socket| {
+        self.send_somewhere(move |socket| {
             SockRef::from(socket).send_to(buf, &socket_address(address)?)
         })
     }
 
-    /// [`send_to`](UnixDatagram::send_to) for those who write futures by hand.
+    /// Sends without being connected. If the receiver has too many unread, the system does not tell when it
+    /// has read some; but each attempt that fails frees memory, of which Linux makes an event. So events
+    /// alone would mean trying without end: after a few it pauses between attempts, longer each time.
+    #[track_caller]
+    fn send_somewhere<'a>(
+        &'a self,
+        mut send: impl FnMut(&Source) -> io::Result<usize> + 'a,
+    ) -> impl Future<Output = io::Result<usize>> {
+        const AT_ONCE: u32 = 4;
+        const LONGEST: Duration = Duration::from_millis(20);
+        let site = Location::caller();
+        let mut wait = self.inner.ready(Direction::Write);
+        let (mut failed, mut length) = (0, Duration::from_millis(1));
+        let mut pause: Option<Sleep> = None;
+        poll_here(move |cx| {
+            loop {
+                // First, because it tells when the runtime has ended, which the pause would not like.
+                let ready = match wait.poll_ready(cx) {
+                    Poll::Ready(ready) => Some(ready?),
+                    Poll::Pending => None,
+                };
+                match &mut pause {
+                    Some(sleep) => ready!(sleep.poll_deadline(cx)),
+                    None if ready.is_none() => return Poll::Pending,
+                    None => {}
+                }
+                pause = None;
+                match send(&self.inner) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready.into_iter().for_each(|ready| self.inner.clear(ready));
+                        failed += 1;
+                        if failed > AT_ONCE {
+                            pause = Some(Sleep::at_site(now() + length, site));
+                            length = (length * 2).min(LONGEST);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return Poll::Ready(result),
+                }
+            }
+        })
+    }
+
+    /// [`send_to`](UnixDatagram::send_to) for those who write futures by hand; but it does not pause: while the receiver
+    /// has too many unread, its task may be woken again and again.
     ///
     /// # Errors
     ///
