@@ -178,14 +178,13 @@ fn a_reset_ends_a_read_that_waits() {
 #[test]
 fn a_slow_reader_gets_every_byte() {
     everywhere(|| async {
-        const LENGTH: usize = 8 * MB + 3;
+        const LENGTH: usize = 24 * MB + 3;
         let (mut one, mut other) = tcp_pair().await?;
         let writer = filch::spawn(async move {
             let text = pattern(LENGTH);
-            one.write_all(&text[..LENGTH / 2]).await?;
             // Pieces of all sizes, as the system takes them.
-            let (mut at, mut waited) = (LENGTH / 2, 0);
-            while at < LENGTH {
+            let (mut at, mut waited) = (0, 0);
+            while at < LENGTH / 2 {
                 match one.try_write(&text[at..]) {
                     Ok(written) => at += written,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -195,9 +194,12 @@ fn a_slow_reader_gets_every_byte() {
                     Err(error) => return Err(error),
                 }
             }
+            one.write_all(&text[at..]).await?;
             one.close().await?;
             io::Result::Ok(waited)
         });
+        // The system takes less than that before anybody reads.
+        wait_until_it_waits(writer.task()).await;
         let (mut text, mut buf) = (Vec::with_capacity(LENGTH), vec![0; 70_000]);
         let mut size = 1;
         loop {
@@ -599,7 +601,8 @@ fn after_the_runtime_was_shut_down_everything_fails_and_nothing_hangs() {
             futures_lite::future::block_on(async {
                 let mut buf = [0];
                 let mut read = Box::pin(waiting.read(&mut buf));
-                poll_fn(|cx| Poll::Ready(assert!(read.as_mut().poll(cx).is_pending()))).await;
+                let pending = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending()));
+                assert!(pending.await);
                 begun.send(()).unwrap();
                 read.await
             })
