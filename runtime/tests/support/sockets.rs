@@ -75,5 +75,8 @@ pub(crate) fn dead_address() -> std::net::SocketAddr {
 
 /// Bytes of which each tells where it belongs.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|i| (i % 251) as u8).collect()
+    let period: Vec<u8> = (0..=250).collect();
+    let mut pattern = period.repeat(length / period.len() + 1);
+    pattern.truncate(length);
+    pattern
 }
