@@ -241,6 +241,7 @@ fn flags(event: &Event) -> u64 {
     flags
 }
 
+#[cfg(unix)]
 impl Direction {
     #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
     pub(crate) fn interest(self) -> Interest {
