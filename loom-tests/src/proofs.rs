@@ -242,12 +242,14 @@ mod runtime {
         Proof::of("driver: one worker, a task and an event", driver::push_one_worker)
             .and("the first socket ∥ a worker goes to sleep", driver::first_socket)
             .and("the first socket ∥ the end", driver::open_close)
+            .and("the monitor looks ∥ a worker goes to sleep", driver::look_in_passing)
             .preemptions(3)
             .whim(Whim::SpuriousWake, 1)
             .about(&[])
             .seeded("ask-before-announcing", "deadlock")
             .seeded("alert-without-fence", "deadlock")
             .seeded("used-outside-the-lock", "MODEL: nobody looks")
+            .seeded("look-in-passing", "deadlock")
             .check();
     }
 
@@ -259,6 +261,15 @@ mod runtime {
             .about(&[])
             .seeded("stop-blindly", "deadlock")
             .seeded("look-before-waking", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn driver_spare_worker() {
+        Proof::of("driver: a spare worker is dismissed", driver::dismiss_spare)
+            .preemptions(2)
+            .about(&[])
+            .seeded("rest-silently", "deadlock")
             .check();
     }
 

@@ -48,13 +48,16 @@ struct Small {
     /// Tasks that were pushed.
     work: AtomicUsize,
     stop: AtomicUsize,
+    /// The second worker is a spare one, and not needed any more.
+    dismissed: AtomicUsize,
 }
 
 impl Small {
     fn new() -> Counted<Small> {
         // (It is given back to nobody: one is door in each execution.)
         let scheduler = Scheduler::obtain(2);
-        Counted::new(Small { scheduler, work: AtomicUsize::new(0), stop: AtomicUsize::new(0) })
+        let [work, stop, dismissed] = [const { 0 }; 3].map(AtomicUsize::new);
+        Counted::new(Small { scheduler, work, stop, dismissed })
     }
 
     fn sleep(&self) -> &Sleep {
@@ -110,6 +113,11 @@ impl Small {
                         let _ = small.sleep().retract(bit);
                         break;
                     }
+                    if small.is_dismissed(bit) {
+                        let _ = small.sleep().retract(bit);
+                        small.rest();
+                        return;
+                    }
                     if small.stop.load(Ordering::Relaxed) == 1 {
                         let _ = small.sleep().retract(bit);
                         let _ = small.sleep().stop_search();
@@ -120,8 +128,26 @@ impl Small {
                         break;
                     }
                 }
+                if small.is_dismissed(bit) {
+                    small.rest();
+                    return;
+                }
             }
         })
+    }
+
+    fn is_dismissed(&self, bit: usize) -> bool {
+        bit == 1 && self.dismissed.load(Ordering::Relaxed) == 1
+    }
+
+    /// As `Worker::rest`, which returns when it is summoned.
+    fn rest(&self) {
+        if self.sleep().stop_search() && self.has_work() {
+            self.scheduler.notify(0);
+        }
+        if !seeded("rest-silently") {
+            self.scheduler.turn_is_free();
+        }
     }
 
     fn has_work(&self) -> bool {
@@ -182,6 +208,39 @@ pub fn events_two_workers() {
     let unused = Bell::new();
     let workers = (0..2).map(|bit| Small::start_worker(&small, bit, &unused)).collect();
     event(&driver, source);
+    event(&driver, source);
+    small.end(workers);
+}
+
+/// A spare worker, which may have had the turn last, is dismissed: the other one goes to the driver.
+pub fn dismiss_spare() {
+    let small = Small::new();
+    let driver = small.open();
+    let source = driver.register(&mut Fake, Interest::READABLE, 0).unwrap();
+    let unused = Bell::new();
+    let workers = (0..2).map(|bit| Small::start_worker(&small, bit, &unused)).collect();
+    small.dismissed.store(1, Ordering::Relaxed);
+    notify_fence();
+    let _ = small.sleep().notify(1);
+    event(&driver, source);
+    small.end(workers);
+}
+
+/// The monitor looks into the driver while the worker goes to sleep, who does not get the turn.
+pub fn look_in_passing() {
+    let small = Small::new();
+    let driver = small.open();
+    let source = driver.register(&mut Fake, Interest::READABLE, 0).unwrap();
+    let unused = Bell::new();
+    let workers = vec![Small::start_worker(&small, 0, &unused)];
+    // As `Sampler::look_into_driver`.
+    if let Some(mut turn) = driver.try_turn() {
+        turn.look();
+        turn.deliver(&mut Vec::new());
+        if !seeded("look-in-passing") {
+            small.scheduler.turn_is_free();
+        }
+    }
     event(&driver, source);
     small.end(workers);
 }

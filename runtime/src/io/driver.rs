@@ -7,7 +7,8 @@
 //! **If all workers sleep, one of them sleeps here.** Take the last turn that was given back. Whoever gave it
 //! back was awake, and goes to sleep later. If it gets the turn again then, it sleeps here. If not, somebody
 //! took it after that, who cannot have given it back (it was the last), and so sleeps here. No ordering
-//! is needed for that: it speaks of one word, the lock.
+//! is needed for that: it speaks of one word, the lock. (Who gives it back and does not sleep later, a spare worker that
+//! leaves or the monitor after a look, wakes one of those that sleep.)
 //!
 //! Waits have no timeout: time is the timer's.
 

@@ -132,11 +132,19 @@ impl Scheduler {
             if crate::primitive::seeded("alert-without-fence") {
                 return self.notify(0);
             }
-            // [alert-fence] partner: announce-fence.
-            notify_fence();
-            self.notify(0);
+            self.turn_is_free();
         });
         self
+    }
+
+    /// Somebody may have missed the driver's turn on its way to sleep, because of one who had it and does not sleep
+    /// there later: one of those that sleep looks again.
+    fn turn_is_free(&self) {
+        if self.door.is_used() {
+            // [turn-fence] partner: announce-fence.
+            notify_fence();
+            self.notify(0);
+        }
     }
 
     /// To the I/O driver.

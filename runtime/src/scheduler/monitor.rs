@@ -304,6 +304,8 @@ impl Sampler {
             let mut wakers = Vec::new();
             turn.look();
             turn.deliver(&mut wakers);
+            // A worker that went to sleep meanwhile found the turn taken.
+            self.scheduler.turn_is_free();
             contained(|| super::worker::batch(&mut || driver::wake_all(&mut wakers)));
         }
     }

@@ -34,6 +34,8 @@ impl Worker {
         if self.searching.take() {
             self.stop_search();
         }
+        // If it comes from the driver, others may sleep on their futexes.
+        self.scheduler.turn_is_free();
         self.entry.polling.clear();
         let (sleep, bit) = (&self.set().sleep, self.index % WORKERS_PER_SET);
         sleep.change_member(bit, false);
