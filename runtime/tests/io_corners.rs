@@ -126,3 +126,26 @@ fn a_task_whose_socket_is_always_ready_lets_others_in() {
     assert!(let_in.is_some_and(|end| end.is_ok()), "it had the worker for itself");
     runtime.block_on(greedy).unwrap();
 }
+
+#[test]
+fn a_manual_clock_does_not_pass_by_what_tasks_have_sent_to_each_other() {
+    let runtime = Runtime::builder().worker_threads(1).manual_clock(true).build().unwrap();
+    runtime.block_on(async {
+        for _ in 0..100 {
+            let (one, mut other) = UnixStream::pair().unwrap();
+            one.set_nonblocking(true).unwrap();
+            let one = AsyncFd::new(one).unwrap();
+            let reader = filch::spawn(async move {
+                let read = one.io(Direction::Read, |mut one| one.read(&mut [0]));
+                filch::timeout(Duration::from_secs(1), read).await.is_ok()
+            });
+            let writer = filch::spawn(async move {
+                filch::sleep(Duration::from_millis(10)).await;
+                other.write_all(b"x").unwrap();
+                other
+            });
+            assert!(reader.await.unwrap(), "it was there before its time was over");
+            drop(writer.await.unwrap());
+        }
+    });
+}

@@ -525,6 +525,10 @@ impl Worker {
                 return Parked::Leave;
             }
             if let (Some(quiet), None) = (&self.quiet, &resting) {
+                if self.finds_events(sleep, bit) {
+                    self.searching.set(true);
+                    return Parked::Awake;
+                }
                 resting = Some(quiet.park());
             }
             if self.sleep(sleep, bit) {

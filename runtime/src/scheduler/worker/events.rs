@@ -68,6 +68,27 @@ impl Worker {
         sleep.park(bit)
     }
 
+    /// With a manual clock, before this worker rests: what tasks have just sent to each other has arrived, and time must not
+    /// move before it is received. `true`: the worker is awake again.
+    #[cold]
+    pub(super) fn finds_events(&self, sleep: &Sleep, bit: usize) -> bool {
+        if !self.scheduler.door.is_used() {
+            return false;
+        }
+        let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) else {
+            return false;
+        };
+        let mut wakers = self.events.wakers.take();
+        turn.look();
+        turn.deliver(&mut wakers);
+        let found = !wakers.is_empty();
+        if found {
+            self.scheduler.woken(sleep.retract(bit));
+        }
+        self.wake_all(wakers);
+        found
+    }
+
     fn driver(&self) -> Option<&Driver> {
         let place = &self.events.driver;
         if place.get().is_none() {
