@@ -28,7 +28,7 @@ fn the_guide_names_tests_and_examples_that_exist() {
         for name in shown_by.split(", ") {
             let quoted = name.split('`').nth(1).unwrap_or_else(|| panic!("no name: {row}"));
             if name.starts_with("example ") {
-                let file = root.join("examples/src/bin").join(quoted).with_extension("rs");
+                let file = root.join("examples/servers/src/bin").join(quoted).with_extension("rs");
                 assert!(file.exists(), "there is no example `{quoted}`: {row}");
             } else {
                 assert_test(quoted);
