@@ -1,9 +1,10 @@
 //! hyper's servers and clients, and the client of hyper-util.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use filch::hyper::{Connector, Executor, Timer};
@@ -11,6 +12,7 @@ use filch::net::TcpStream;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn;
+use hyper::rt::{self, Timer as _};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::client::legacy::Client;
@@ -85,6 +87,25 @@ fn http2_server_and_client_with_many_requests_at_once() {
     });
 }
 
+#[cfg(unix)]
+#[test]
+fn http_over_unix_sockets() {
+    run(async {
+        let (one, other) = filch::net::UnixStream::pair().unwrap();
+        let http = auto::Builder::new(Executor);
+        let server = filch::spawn(async move {
+            http.serve_connection(one, service_fn(tell)).await.unwrap();
+        });
+        let (mut sender, connection) = conn::http1::handshake(other).await.unwrap();
+        let client = filch::spawn(connection);
+        let answer = sender.send_request(post("/unix", 100_000)).await.unwrap();
+        assert_eq!(text(answer).await, "/unix 100000");
+        drop(sender);
+        client.await.unwrap().unwrap();
+        server.await.unwrap();
+    });
+}
+
 /// On a manual clock the ten seconds are over as soon as nobody has anything to do.
 #[test]
 fn limits_go_by_the_clock_of_the_runtime() {
@@ -99,6 +120,37 @@ fn limits_go_by_the_clock_of_the_runtime() {
             .unwrap_err()
     });
     assert!(error.is_timeout(), "{error}");
+}
+
+#[test]
+fn a_sleep_of_any_timer_can_be_reset() {
+    /// Some other timer's.
+    struct Never;
+    impl Future for Never {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+    impl rt::Sleep for Never {}
+
+    const SECOND: Duration = Duration::from_secs(1);
+    let runtime = filch::Runtime::builder().manual_clock(true).build().unwrap();
+    runtime.block_on(async {
+        let start = Timer.now();
+        let mut later = Timer.sleep(100 * SECOND);
+        Timer.reset(&mut later, start + SECOND);
+        later.await;
+        assert_eq!(Timer.now() - start, SECOND);
+        let mut earlier = Timer.sleep_until(start + 2 * SECOND);
+        Timer.reset(&mut earlier, start + 3 * SECOND);
+        earlier.await;
+        assert_eq!(Timer.now() - start, 3 * SECOND);
+        let mut foreign: Pin<Box<dyn rt::Sleep>> = Box::pin(Never);
+        Timer.reset(&mut foreign, start + 4 * SECOND);
+        foreign.await;
+        assert_eq!(Timer.now() - start, 4 * SECOND);
+    });
 }
 
 #[test]
@@ -202,7 +254,7 @@ fn the_graceful_shutdown_of_hyper_util_waits_for_the_request_in_flight() {
         has_begun.recv().await.unwrap();
 
         let mut shutdown = pin!(graceful.shutdown());
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         assert!(shutdown.as_mut().poll(&mut cx).is_pending(), "a request is in flight");
         go_on.send(()).await.unwrap();
         shutdown.await;

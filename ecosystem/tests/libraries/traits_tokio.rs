@@ -6,32 +6,77 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 
 use filch::net::TcpStream;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, split,
+};
 
 use crate::{connected, run};
+
+/// Nothing but the traits' methods.
+async fn talk<R, W>(
+    (one_reads, one_writes): (&mut R, &mut W),
+    (other_reads, other_writes): (&mut R, &mut W),
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    one_writes.write_all(b"trait").await.unwrap();
+    one_writes.flush().await.unwrap();
+    one_writes.shutdown().await.unwrap();
+    let mut text = String::new();
+    other_reads.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "trait");
+    // The other direction is still open.
+    other_writes.write_all(b"back and forth").await.unwrap();
+    other_writes.shutdown().await.unwrap();
+    let mut start = [0; 4];
+    one_reads.read_exact(&mut start).await.unwrap();
+    let mut rest = Vec::new();
+    one_reads.read_to_end(&mut rest).await.unwrap();
+    assert_eq!((&start, &rest[..]), (b"back", &b" and forth"[..]));
+}
+
+/// A stream is both, and can be lent only once: so it is split by the library.
+async fn talk_through<S: AsyncRead + AsyncWrite + Unpin>(one: S, other: S) {
+    let (mut one, mut other) = (split(one), split(other));
+    talk((&mut one.0, &mut one.1), (&mut other.0, &mut other.1)).await;
+}
 
 #[test]
 fn the_methods_of_tokio_and_of_the_stream_are_called_by_the_same_names() {
     run(async {
         let (mut one, mut other) = connected().await;
-        // The stream's own.
+        // The stream's own are found first, and mean the same.
         one.write_all(b"inherent").await.unwrap();
         let mut text = [0; 8];
         other.read_exact(&mut text).await.unwrap();
         assert_eq!(&text, b"inherent");
-        // The traits'.
-        AsyncWriteExt::write_all(&mut one, b"trait").await.unwrap();
-        one.flush().await.unwrap();
+        one.write_all(b"to the end").await.unwrap();
         one.shutdown().await.unwrap();
-        let mut rest = String::new();
-        other.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "trait");
-        // The other direction is still open.
-        AsyncWriteExt::write_all(&mut other, b"back").await.unwrap();
-        drop(other);
-        let mut rest = Vec::new();
-        one.read_to_end(&mut rest).await.unwrap();
-        assert_eq!(rest, b"back");
+        let mut text = String::new();
+        other.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "to the end");
+    });
+}
+
+#[test]
+fn all_kinds_of_streams_have_the_traits_of_tokio() {
+    run(async {
+        let (one, other) = connected().await;
+        talk_through(one, other).await;
+        let (one, other) = connected().await;
+        let (mut one, mut other) = (one.into_split(), other.into_split());
+        talk((&mut one.0, &mut one.1), (&mut other.0, &mut other.1)).await;
+        #[cfg(unix)]
+        {
+            use filch::net::UnixStream;
+
+            let (one, other) = UnixStream::pair().unwrap();
+            talk_through(one, other).await;
+            let (one, other) = UnixStream::pair().unwrap();
+            let (mut one, mut other) = (one.into_split(), other.into_split());
+            talk((&mut one.0, &mut one.1), (&mut other.0, &mut other.1)).await;
+        }
     });
 }
 
