@@ -80,11 +80,21 @@
 //! | let others run | [`yield_now`] |
 //! | give a task values of its own | [`task_local!`] |
 //! | see who waits for whom, and where | [`Handle::task_tree`], [`Handle::tasks`], [`task::Task::info`] |
+//! | serve HTTP, speak TLS, use other libraries | [libraries](guide::libraries) |
 //! | find what you know from elsewhere | [coming from asyncio](guide::coming_from_asyncio), [coming from tokio](guide::coming_from_tokio) |
 //!
 //! Channels, locks and combinators are not in here: `async-channel`, `async-lock`, `event-listener`,
-//! `futures-lite` and `futures-concurrency` work with any runtime, and with this one. For hyper, axum, tonic, rustls and
-//! others see [libraries](guide::libraries).
+//! `futures-lite` and `futures-concurrency` work with any runtime, and with this one.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | gives | brings along |
+//! |---|---|---|
+//! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` for the streams of [`net`] | tokio without features: its traits |
+//! | `hyper` | hyper's `Read` and `Write` for them; the module `filch::hyper`: `Executor`, `Timer`, `FuturesIo` | hyper without features, `http`, `http-body`, `bytes` |
+//! | `hyper-client` | `filch::hyper::Connector`, for the client of hyper-util | `hyper-util` with `client-legacy`, `tower-service` |
 //!
 //! # Good to know
 //!
