@@ -119,8 +119,8 @@
 //! | memory of ended tasks goes back to the system while the process runs | yes | stays for the next ones | stays for the next ones |
 //! | workers ask for short turns, so that timers are on time on a busy machine | from 6.12 on | no | no |
 //!
-//! Elsewhere it does not compile: threads sleep by means of `atomic-wait`, which knows Android and iOS besides, and
-//! needs what systems without 64-bit atomics lack.
+//! Android and iOS are as Linux and macOS. Elsewhere it does not compile, and says why: threads sleep by means
+//! of `atomic-wait`, which knows these systems; and atomics of 64 bits are needed.
 //!
 //! How it works inside is told in `ARCHITECTURE.md`, and in each file's own words.
 

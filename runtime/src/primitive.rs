@@ -4,6 +4,19 @@
 //! swaps the whole module for one with the same face, whose atomics record each place they are
 //! used from, so that a model can be run again with that one place weakened.
 
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd",
+    windows,
+)))]
+compile_error!(
+    "filch runs on Linux, Android, macOS, iOS, FreeBSD and Windows: `atomic-wait`, by which its \
+     threads sleep, does not know this system"
+);
+
 #[cfg(not(filch_loom))]
 pub(crate) use real::*;
 

@@ -3,6 +3,9 @@
 //! This is the only file that names `std::sync::atomic`. The loom build compiles these sources a
 //! second time and swaps this module for one with the same face.
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("filch and its timer need atomics of 64 bits, which this processor does not have");
+
 #[cfg(not(filch_loom))]
 pub(crate) use real::*;
 
