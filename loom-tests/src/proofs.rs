@@ -15,7 +15,8 @@ mod primitive {
 mod runtime {
     use filch_loom_primitive::Whim;
     use filch_under_loom::__models::{
-        blocking, cancel, driver, group, io, local, queues, quiet, root, shutdown, sleep, task,
+        blocking, cancel, compute, driver, group, io, local, queues, quiet, root, shutdown, sleep,
+        task,
     };
 
     use super::proves::Proof;
@@ -298,6 +299,24 @@ mod runtime {
         Proof::of("blocking: cancel ∥ take", blocking::cancel_take)
             .about(&[])
             .seeded("uncall", "deadlock")
+            .check();
+    }
+
+    /// (Who has a job is decided by an exchange on its ticket, which `slot_put_steal_take` is about.)
+    #[test]
+    fn compute_cancel_take() {
+        Proof::of("compute: cancel ∥ take", compute::cancel_take)
+            .and("cancel ∥ take ∥ close", compute::cancel_take_close)
+            .about(&[])
+            .seeded("uncount-anyway", "MODEL: the counts are right")
+            .check();
+    }
+
+    #[test]
+    fn compute_submit_close() {
+        Proof::of("compute: submit ∥ close", compute::submit_close)
+            .about(&["runtime/src/compute/line.rs"])
+            .seeded("join-without-looking", "deadlock")
             .check();
     }
 

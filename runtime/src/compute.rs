@@ -59,6 +59,8 @@ use self::line::{Line, Refused, Taken, Ticket};
 mod line;
 mod quota;
 
+#[cfg(filch_loom)]
+pub use self::line::models;
 pub(crate) use self::quota::default_threads;
 pub use crate::job::cancel_requested;
 

@@ -599,34 +599,3 @@ impl fmt::Debug for Handle {
         f.debug_struct("Handle").field("workers", &self.scheduler().workers()).finish()
     }
 }
-
-/// Detached spawning for code that knows only this trait. After a shutdown has begun, spawning
-/// gives an error.
-///
-/// ```
-/// use futures_task::SpawnError;
-/// use futures_task::Spawn as _;
-/// let runtime = filch::Runtime::new()?;
-/// let result: Result<(), SpawnError> = runtime.handle().spawn_obj(Box::new(async {}).into());
-/// assert!(result.is_ok());
-/// # Ok::<(), std::io::Error>(())
-/// ```
-impl futures_task::Spawn for Handle {
-    #[track_caller]
-    fn spawn_obj(
-        &self,
-        future: futures_task::FutureObj<'static, ()>,
-    ) -> Result<(), futures_task::SpawnError> {
-        self.status()?;
-        drop(self.spawn(future));
-        Ok(())
-    }
-
-    fn status(&self) -> Result<(), futures_task::SpawnError> {
-        if self.scheduler().is_closing() || self.scheduler().is_draining() {
-            Err(futures_task::SpawnError::shutdown())
-        } else {
-            Ok(())
-        }
-    }
-}

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::compute;
 use crate::context;
+use crate::runtime::Handle;
 use crate::scheduler::{self, Cause, OnWorkers, Scheduler};
 use crate::task::cell;
 use crate::task::extra::Extra;
@@ -79,6 +80,37 @@ where
     let new = cell::Spawn { owner: scheduler, site, home: None, extra };
     let (task, join) = cell::spawn::<OnWorkers, F>(future, new);
     (task, JoinHandle::new(join))
+}
+
+/// Detached spawning for code that knows only this trait. After a shutdown has begun, spawning
+/// gives an error.
+///
+/// ```
+/// use futures_task::SpawnError;
+/// use futures_task::Spawn as _;
+/// let runtime = filch::Runtime::new()?;
+/// let result: Result<(), SpawnError> = runtime.handle().spawn_obj(Box::new(async {}).into());
+/// assert!(result.is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+impl futures_task::Spawn for Handle {
+    #[track_caller]
+    fn spawn_obj(
+        &self,
+        future: futures_task::FutureObj<'static, ()>,
+    ) -> Result<(), futures_task::SpawnError> {
+        self.status()?;
+        drop(self.spawn(future));
+        Ok(())
+    }
+
+    fn status(&self) -> Result<(), futures_task::SpawnError> {
+        if self.scheduler().is_closing() || self.scheduler().is_draining() {
+            Err(futures_task::SpawnError::shutdown())
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// How a new task comes to its first poll.

@@ -278,9 +278,9 @@ fn a_foreign_job_in_the_middle_of_a_job_has_its_own_context() {
     support::hush_panics("planned");
     let runtime = lane(1).build().unwrap();
     let handle = runtime.handle();
-    let outer = runtime.block_on(async {
+    let outer = runtime.spawn(async {
         WHO.set("outer");
-        filch::spawn_compute(move || {
+        let job = filch::spawn_compute(move || {
             let me = filch::task::current().unwrap();
             assert!(me.cancel() && filch::compute::cancel_requested());
             // With one thread, rayon can run it only here.
@@ -312,7 +312,8 @@ fn a_foreign_job_in_the_middle_of_a_job_has_its_own_context() {
             assert!(filch::compute::cancel_requested());
             assert_eq!(me.uncancel(), 0);
             !filch::compute::cancel_requested()
-        })
+        });
+        job.await.unwrap()
     });
     assert!(join(outer).unwrap());
 }

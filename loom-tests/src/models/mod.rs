@@ -39,6 +39,7 @@ pub mod sleep;
 pub mod task;
 
 pub use crate::blocking::models as blocking;
+pub use crate::compute::models as compute;
 pub use crate::group::models as group;
 pub use crate::scheduler::monitor::models as driver;
 pub use crate::scheduler::quiet::models as quiet;
