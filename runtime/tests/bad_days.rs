@@ -22,6 +22,7 @@ fn a_forked_child_is_told() {
     }
     let runtime = filch::Runtime::builder().worker_threads(2).build().unwrap();
     assert_eq!(runtime.block_on(runtime.spawn(async { 1 })).unwrap(), 1);
+    assert_eq!(runtime.block_on(runtime.spawn_compute(|| 1)).unwrap(), 1);
     support::hush_panics("forked");
     #[allow(unsafe_code)]
     // SAFETY: the child calls only what the runtime promises to work there, and leaves by
@@ -36,11 +37,13 @@ fn a_forked_child_is_told() {
         let ok = told(&|| drop(runtime.spawn(async {})))
             && told(&|| runtime.block_on(async {}))
             && told(&|| drop(runtime.spawn_blocking(|| {})))
+            && told(&|| drop(runtime.spawn_compute(|| {})))
             && {
                 let own = filch::Runtime::builder().worker_threads(2).build().unwrap();
                 let value = own.block_on(own.spawn(async { filch::yield_now().await }));
+                let halves = own.block_on(own.spawn_compute(|| rayon::join(|| 1, || 2)));
                 std::mem::forget(own);
-                value.is_ok()
+                value.is_ok() && halves.is_ok()
             };
         let _ = std::io::stdout().flush();
         #[allow(unsafe_code)]
@@ -57,6 +60,113 @@ fn a_forked_child_is_told() {
     assert_eq!((waited, status), (child, 0), "the child was not told, or could not go on");
     // The parent has noticed nothing.
     assert_eq!(runtime.block_on(runtime.spawn(async { 2 })).unwrap(), 2);
+    assert_eq!(runtime.block_on(runtime.spawn_compute(|| 2)).unwrap(), 2);
+}
+
+/// Is this a process that was started for this test alone? If not, it is started, and the test is over.
+#[cfg(target_os = "linux")]
+fn in_a_process_of_its_own(test: &str) -> bool {
+    if std::env::var("FILCH_TEST_CHILD").as_deref() == Ok(test) {
+        return true;
+    }
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("FILCH_TEST_CHILD", test)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    false
+}
+
+/// From now on, the system answers calls to lower this thread, and those it starts, with EPERM. `false`: it
+/// cannot be told to.
+#[cfg(target_os = "linux")]
+fn refuse_to_lower_threads() -> bool {
+    let code = |code: u32| u16::try_from(code).unwrap();
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        // The number of the call is the first word.
+        step(code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, 0),
+        step(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, libc::SYS_setpriority as u32),
+        step(code(libc::BPF_RET | libc::BPF_K), 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(code(libc::BPF_RET | libc::BPF_K), 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    #[allow(unsafe_code)]
+    // SAFETY: numbers, and a program that lives until the call has copied it.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+            && libc::setpriority(libc::PRIO_PROCESS, 0, 1) == -1
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lane_that_may_not_be_lowered_works_all_the_same() {
+    if !in_a_process_of_its_own("a_lane_that_may_not_be_lowered_works_all_the_same") {
+        return;
+    }
+    if !refuse_to_lower_threads() {
+        println!("seccomp is not there");
+        return;
+    }
+    let nice = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().to_string()
+    };
+    let runtime = filch::Runtime::builder().worker_threads(1).build().unwrap();
+    assert_eq!(runtime.block_on(runtime.spawn_compute(nice)).unwrap(), nice());
+}
+
+/// How much memory may be mapped: what is now, and so much more. (`None`: as much as one likes.)
+#[cfg(target_os = "linux")]
+fn limit_memory(more: Option<u64>) {
+    let limit = more.map_or(libc::RLIM_INFINITY, |more| {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096 + more
+    });
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
+    #[allow(unsafe_code)]
+    // SAFETY: reads two numbers.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(done, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lane_that_gets_no_threads_says_so_and_tries_again() {
+    const STACK: u64 = 256 << 20;
+    if cfg!(filch_no_pool) {
+        // A sanitizer maps memory as well, and cannot do without.
+        return;
+    }
+    if !in_a_process_of_its_own("a_lane_that_gets_no_threads_says_so_and_tries_again") {
+        return;
+    }
+    let runtime = filch::Runtime::builder()
+        .worker_threads(1)
+        .compute_threads(2)
+        .thread_stack_size(STACK as usize)
+        .build()
+        .unwrap();
+    // No room for the thread that starts the others; for that one; and for one of them, too.
+    for room in [STACK / 4, STACK * 5 / 4, STACK * 9 / 4] {
+        limit_memory(Some(room));
+        let job = runtime.spawn_compute(|| ());
+        let refused = runtime.block_on(job).map_err(|error| error.to_string());
+        limit_memory(None);
+        let error = refused.unwrap_err();
+        assert!(error.contains("the system refused a thread for compute jobs"), "{error}");
+        let start = std::time::Instant::now();
+        while runtime.handle().compute_load().threads > 0 {
+            assert!(start.elapsed().as_secs() < 20, "threads that came have left again");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(runtime.block_on(runtime.spawn_compute(|| 7)).unwrap(), 7);
+    let load = runtime.handle().compute_load();
+    assert_eq!((load.queued, load.threads), (0, 2));
 }
 
 /// What a forked child does with sockets concerns neither its parent's poller nor its parent's sockets.
