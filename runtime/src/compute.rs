@@ -45,7 +45,7 @@ use crate::context;
 use crate::error::JoinError;
 use crate::job::{Job, OnPool};
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering};
-use crate::runtime::Handle;
+use crate::runtime::{Handle, Runtime};
 use crate::sys;
 use crate::task::cell::{self, contained};
 use crate::task::extra::Extra;
@@ -162,6 +162,50 @@ where
         handle.compute().submit(handle, &ticket, job);
     }
     JoinHandle::new(join)
+}
+
+impl Runtime {
+    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does.
+    #[track_caller]
+    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle().spawn_compute(f)
+    }
+}
+
+impl Handle {
+    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does, from any thread.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let mut job = runtime.handle().spawn_compute(|| 6 * 7);
+    /// assert_eq!(job.join_timeout(None).unwrap().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_compute_on(self, Location::caller(), None, f)
+    }
+
+    /// How busy the threads for [`spawn_compute`](crate::spawn_compute) are. A look at counters, which may be
+    /// out of date.
+    ///
+    /// ```
+    /// let runtime = filch::Runtime::new()?;
+    /// let load = runtime.handle().compute_load();
+    /// assert_eq!((load.queued, load.threads), (0, 0), "threads start with the first job");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn compute_load(&self) -> Load {
+        self.compute().load()
+    }
 }
 
 /// How busy the lane is: see [`Handle::compute_load`].

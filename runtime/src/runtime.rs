@@ -12,7 +12,7 @@ use filch_timer::Timer;
 
 use crate::blocking::{self, Pool};
 use crate::builder::{Builder, Config};
-use crate::compute::{self, Lane};
+use crate::compute::Lane;
 use crate::context;
 use crate::error::JoinError;
 use crate::primitive::{Condvar, Mutex};
@@ -275,16 +275,6 @@ impl Runtime {
         self.handle.spawn_blocking(f)
     }
 
-    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does.
-    #[track_caller]
-    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        self.handle.spawn_compute(f)
-    }
-
     /// A handle for other threads.
     ///
     /// ```
@@ -426,23 +416,6 @@ impl Handle {
         blocking::spawn_blocking_on(self, Location::caller(), f)
     }
 
-    /// Runs a call that computes, as [`filch::spawn_compute`](crate::spawn_compute) does, from any thread.
-    ///
-    /// ```
-    /// let runtime = filch::Runtime::new()?;
-    /// let mut job = runtime.handle().spawn_compute(|| 6 * 7);
-    /// assert_eq!(job.join_timeout(None).unwrap().unwrap(), 42);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn spawn_compute<F, T>(&self, f: F) -> JoinHandle<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        compute::spawn_compute_on(self, Location::caller(), None, f)
-    }
-
     /// The tasks that have been polled and have not ended. (Those that wait for their first poll
     /// are not listed: that is what keeps spawning cheap.) Tasks that come or go while the list
     /// is made may be missing.
@@ -476,19 +449,6 @@ impl Handle {
     /// ```
     pub fn blocking_load(&self) -> (usize, usize) {
         (self.blocking().queue_depth(), self.blocking().threads())
-    }
-
-    /// How busy the threads for [`spawn_compute`](crate::spawn_compute) are. A look at counters, which may be
-    /// out of date.
-    ///
-    /// ```
-    /// let runtime = filch::Runtime::new()?;
-    /// let load = runtime.handle().compute_load();
-    /// assert_eq!((load.queued, load.threads), (0, 0), "threads start with the first job");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn compute_load(&self) -> compute::Load {
-        self.compute().load()
     }
 
     pub(crate) fn scheduler(&self) -> &'static Scheduler {
