@@ -106,6 +106,27 @@ fn http_over_unix_sockets() {
     });
 }
 
+/// A connector of one's own is a function.
+#[cfg(unix)]
+#[test]
+fn the_client_of_hyper_util_over_unix_sockets() {
+    run(async {
+        let connector = tower::service_fn(async |_: hyper::Uri| {
+            let (one, other) = filch::net::UnixStream::pair()?;
+            filch::spawn(async move {
+                let http = auto::Builder::new(Executor);
+                http.serve_connection(one, service_fn(tell)).await.unwrap();
+            });
+            std::io::Result::Ok(other)
+        });
+        // (The client wants futures that can be moved.)
+        let connector = tower::util::BoxCloneSyncService::new(connector);
+        let client = Client::builder(Executor).build::<_, Full<Bytes>>(connector);
+        let answer = client.request(post("http://unix/path", 3)).await.unwrap();
+        assert_eq!(text(answer).await, "/path 3");
+    });
+}
+
 /// On a manual clock the ten seconds are over as soon as nobody has anything to do.
 #[test]
 fn limits_go_by_the_clock_of_the_runtime() {

@@ -82,12 +82,20 @@ fn target(address: &Uri, under_tls: bool) -> io::Result<(&str, u16)> {
     Ok((host, address.port_u16().unwrap_or(usual_port)))
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "hyper-client")))]
-impl Connection for TcpStream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
+macro_rules! connections {
+    ($($type:ty),*) => {$(
+        #[cfg_attr(docsrs, doc(cfg(feature = "hyper-client")))]
+        impl Connection for $type {
+            fn connected(&self) -> Connected {
+                Connected::new()
+            }
+        }
+    )*};
 }
+
+connections!(TcpStream);
+#[cfg(unix)]
+connections!(crate::net::UnixStream);
 
 #[cfg(all(test, not(filch_loom)))]
 mod tests {
