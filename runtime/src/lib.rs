@@ -77,6 +77,7 @@
 //! | limit how long something takes | [`timeout`], [`timeout_at`], [`timeout_scope`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
 //! | call what blocks | [`spawn_blocking`], [`blocking::cancel_requested`] inside |
+//! | compute for long, beside tasks that answer | [`spawn_compute`], with rayon inside |
 //! | let others run | [`yield_now`] |
 //! | give a task values of its own | [`task_local!`] |
 //! | see who waits for whom, and where | [`Handle::task_tree`], [`Handle::tasks`], [`task::Task::info`] |

@@ -94,7 +94,7 @@ macro_rules! task_local {
 /// Names a value that each task has its own of; declared with [`task_local!`](crate::task_local).
 ///
 /// Besides tasks there are two places that have locals: a closure in
-/// [`spawn_blocking`](fn@crate::spawn_blocking), which is a task too, and the future of
+/// [`spawn_blocking`](fn@crate::spawn_blocking) or [`spawn_compute`](fn@crate::spawn_compute), which is a task too, and the future of
 /// [`block_on`](crate::Runtime::block_on) (inside such a closure, it starts with the closure's). On all
 /// other threads, and in callbacks ([`Task::on_done`](crate::task::Task::on_done)), no task
 /// is current: there `with` and `get` find the default or nothing.
