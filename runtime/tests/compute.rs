@@ -417,6 +417,29 @@ fn a_stuck_job_is_named_at_shutdown_and_queued_ones_are_dropped() {
 }
 
 #[test]
+fn a_shutdown_begins_with_dropping_what_waits() {
+    let (runtime, job, gate) = busy(lane(1));
+    let (open, opened) = async_channel::bounded::<()>(1);
+    let (begun, begins) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        begun.send(()).unwrap();
+        // A cleanup that takes until the end of this test.
+        let token = filch::catch_cancel(std::future::pending::<()>()).await;
+        let _ = opened.recv().await;
+        drop(token);
+    }));
+    begins.recv_timeout(LONG).unwrap();
+    let queued = runtime.spawn_compute(|| ());
+    let shutdown = std::thread::spawn(move || runtime.shutdown(LONG));
+    assert!(join(queued).unwrap_err().is_cancelled());
+    assert!(!shutdown.is_finished());
+    open.send_blocking(()).unwrap();
+    gate.wait();
+    join(job).unwrap();
+    assert!(shutdown.join().unwrap().stuck_compute_jobs.is_empty());
+}
+
+#[test]
 fn a_running_job_hears_of_a_shutdown() {
     let runtime = lane(1).build().unwrap();
     let started = Arc::new(Barrier::new(2));
@@ -581,6 +604,8 @@ fn a_manual_clock_waits_for_jobs() {
         let gate = Arc::clone(&a);
         let first = filch::spawn_compute(move || {
             gate.wait();
+            // All others have the time to go to rest.
+            (0..20_000).for_each(|_| std::thread::yield_now());
             filch::time::now()
         });
         let second = filch::spawn_compute(move || {
