@@ -2,11 +2,13 @@
 
 #![cfg(target_os = "linux")]
 
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener as StdListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use filch::Runtime;
@@ -148,4 +150,61 @@ fn a_manual_clock_does_not_pass_by_what_tasks_have_sent_to_each_other() {
             drop(writer.await.unwrap());
         }
     });
+}
+
+/// A socket that has something to read for ever.
+fn always_ready() -> AsyncFd<UnixStream> {
+    let (one, other) = UnixStream::pair().unwrap();
+    one.set_nonblocking(true).unwrap();
+    // What is left to be read when the peer has closed stays readable.
+    drop(other);
+    AsyncFd::new(one).unwrap()
+}
+
+#[test]
+fn a_task_that_selects_between_two_that_are_always_ready_lets_others_in() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let greedy = {
+        let over = Arc::clone(&over);
+        runtime.spawn(async move {
+            let (one, other) = (always_ready(), always_ready());
+            while !over.load(Ordering::Relaxed) {
+                futures_lite::future::or(one.ready(Direction::Read), other.ready(Direction::Read))
+                    .await
+                    .unwrap();
+            }
+        })
+    };
+    let mut modest = runtime.spawn(async {});
+    let let_in = modest.join_timeout(Some(STUCK / 4));
+    over.store(true, Ordering::Relaxed);
+    assert!(let_in.is_some_and(|end| end.is_ok()), "they had the worker for themselves");
+    runtime.block_on(greedy).unwrap();
+}
+
+#[test]
+fn many_that_are_ready_at_a_time_are_not_asked_in_vain() {
+    const MANY: usize = 400;
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let polls = runtime.spawn(async {
+        let sockets: Vec<_> = (0..MANY).map(|_| always_ready()).collect();
+        let mut waits: Vec<_> =
+            sockets.iter().map(|socket| Some(Box::pin(socket.ready(Direction::Read)))).collect();
+        let mut polls = 0;
+        poll_fn(|cx| {
+            for wait in &mut waits {
+                if let Some(pending) = wait {
+                    polls += 1;
+                    if pending.as_mut().poll(cx).is_ready() {
+                        *wait = None;
+                    }
+                }
+            }
+            if waits.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        polls
+    });
+    assert_eq!(runtime.block_on(polls).unwrap(), MANY + 1, "one is asked to try again later");
 }

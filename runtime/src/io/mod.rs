@@ -12,7 +12,10 @@
 //! the first task.
 //!
 //! A task whose sockets are always ready would have its worker for itself, and could neither be cancelled nor run
-//! into a timeout. So after 64 operations in one poll it yields, as with [`yield_now`](crate::yield_now).
+//! into a timeout. So after 64 operations in one poll one of them is refused: the task yields, as with
+//! [`yield_now`](crate::yield_now). (A task that waits for many sockets at a time is not refused all the rest, which would
+//! make it ask again and again in vain; only after 512 it is.) Nothing else needs such a budget: a join handle is ready
+//! once, and a sleep always suspends.
 //!
 //! `driver` is the poller, `slab` finds the addressee of an event (or that it is gone), `readiness` is where task and
 //! event meet, `registration` the tie between a socket and the driver, and [`AsyncFd`] is for file

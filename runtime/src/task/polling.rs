@@ -29,7 +29,7 @@ struct Notes {
     node: NodeId,
     woken: bool,
     /// How many operations have succeeded in this poll.
-    done: u8,
+    done: u16,
 }
 
 impl Notes {
@@ -150,14 +150,27 @@ impl Drop for InNode {
     }
 }
 
-/// How many operations that need not wait may follow each other in one poll: then the others have a turn. (A
-/// task that is never found waiting could not be cancelled either, nor would its timeouts end.) Each is a
+/// After how many operations that need not wait a poll is asked to end: then the others have a turn. (A task that
+/// is never found waiting could not be cancelled either, nor would its timeouts end.) Each is a
 /// system call, so a yield after so many is not felt.
-const IN_A_ROW: u8 = 64;
+const ENOUGH: u16 = 64;
+/// After how many it is made to.
+const TOO_MANY: u16 = 512;
 
 /// May what is polled here try one more operation? If not, it wakes itself and returns Pending.
+///
+/// One refusal ends the poll of a task that does one thing after the other. A task that waits for many things at a time asks
+/// for each of them in turn; to refuse all the rest would be so many polls in vain, in each of its rounds. So there
+/// is one refusal after 64 operations, and only after 512 is everything refused: that ends a `select` between two
+/// that are always ready, too.
 pub(crate) fn may_go_on() -> bool {
-    CURRENT.with(|current| current.notes.get().done < IN_A_ROW)
+    CURRENT.with(|current| {
+        let notes = current.notes.get();
+        if notes.done == ENOUGH {
+            current.notes.set(Notes { done: ENOUGH + 1, ..notes });
+        }
+        notes.done != ENOUGH && notes.done < TOO_MANY
+    })
 }
 
 /// An operation has succeeded that another task could also have been made to wait for. Counted in polls of tasks
