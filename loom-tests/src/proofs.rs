@@ -289,6 +289,7 @@ mod runtime {
     fn blocking_submit_exit() {
         Proof::of("blocking: submit ∥ idle exit", blocking::submit_idle_exit)
             .whim(Whim::TimeUp, 1)
+            .max_secs(240) // 40 on an idle machine
             .about(&[])
             .seeded("call-twice", "MODEL: the counts are right")
             .check();
