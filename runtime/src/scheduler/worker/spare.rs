@@ -42,6 +42,8 @@ impl Worker {
         while self.is_dismissed() {
             sleep.rest(bit);
         }
+        // (The monitor has done so, too, but perhaps before this worker took itself out.)
+        sleep.change_member(bit, true);
     }
 }
 
