@@ -10,7 +10,7 @@
 //!                       └── close: all are                                  └──► the joiner's waker ──► schedule()
 //! ```
 //!
-//! The [`line`] is ours, so that its length can be seen and limited, and what waits in it be cancelled.
+//! The queue (`compute/line.rs`) is ours, so that its length can be seen and limited, and what waits in it be cancelled.
 //!
 //! **Which locks a lowered thread can hold.** It may be put aside in the middle of anything, for as long as others are busy.
 //! What happens when a job ends:
@@ -194,7 +194,7 @@ impl Handle {
         spawn_compute_on(self, Location::caller(), None, f)
     }
 
-    /// How busy the threads for [`spawn_compute`](crate::spawn_compute) are. A look at counters, which may be
+    /// How busy the threads for [`spawn_compute`] are. A look at counters, which may be
     /// out of date.
     ///
     /// ```
