@@ -227,7 +227,7 @@ pub struct Load {
     pub running: usize,
     /// Threads. None before the first job.
     pub threads: usize,
-    /// Jobs that were started since the runtime began.
+    /// Jobs that a thread has taken since the runtime began.
     pub started: u64,
     /// How long these have waited for a thread, all together.
     pub waited: Duration,

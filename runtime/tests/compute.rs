@@ -395,7 +395,8 @@ fn many_jobs_from_many_threads_some_cancelled_all_end() {
     assert_eq!(fates.dropped_early.load(Ordering::SeqCst), 6000 - ran);
     until(|| runtime.handle().compute_load().running == 0);
     let load = runtime.handle().compute_load();
-    assert_eq!((load.queued, load.started), (0, ran));
+    // (A thread may have taken a job and then found that it was cancelled.)
+    assert!(load.queued == 0 && (ran..=6000).contains(&load.started), "{load:?}, {ran} ran");
 }
 
 // ── the end ───────────────────────────────────────────────────────────────────────────────────
