@@ -76,10 +76,13 @@
 //! | let time pass | [`sleep`], [`sleep_until`], [`interval`] |
 //! | limit how long something takes | [`timeout`], [`timeout_at`], [`timeout_scope`] |
 //! | test what waits, without waiting | [`time`](time#tests-that-do-not-wait), [`time::advance`] |
-//! | call what blocks | [`spawn_blocking`], [`blocking::cancel_requested`] inside |
+//! | listen, connect, send | [`net`] |
+//! | wait for file descriptors of others | [`io::AsyncFd`] |
+//! | call what blocks | [`spawn_blocking`], [`blocking::cancel_requested`] inside; [`block_in_place`] |
 //! | compute for long, beside tasks that answer | [`spawn_compute`], with rayon inside |
 //! | let others run | [`yield_now`] |
 //! | give a task values of its own | [`task_local!`] |
+//! | find the task that computes or blocks where it should not | [`Builder::on_stall`] |
 //! | see who waits for whom, and where | [`Handle::task_tree`], [`Handle::tasks`], [`task::Task::info`] |
 //! | serve HTTP, speak TLS, use other libraries | [libraries](guide::libraries) |
 //! | find what you know from elsewhere | [coming from asyncio](guide::coming_from_asyncio), [coming from tokio](guide::coming_from_tokio) |
