@@ -202,6 +202,9 @@ impl Builder {
     /// To which nice level threads for [`spawn_compute`](crate::spawn_compute) lower themselves (on Linux), from 0 to 19; `None`
     /// leaves them alone. Default: 10. A system that refuses that is no error: they run as they are then.
     ///
+    /// A level says who goes first among the threads of one group: with cgroups those of the process's own, else, on desktops,
+    /// those of its session. Between groups it changes nothing: other services get neither more nor less.
+    ///
     /// ```
     /// let error = filch::Runtime::builder().compute_nice(20).build().unwrap_err();
     /// assert!(error.to_string().contains("from 0 to 19"));

@@ -29,6 +29,18 @@
 //! may have to wait for a lowered thread there, while that one is on its way to have nothing to do. (A worker that waits leaves a CPU
 //! to it.) All else that workers and the lane share is atomic.
 //!
+//! Measured on 2 cores, 2 workers, with 4 clients that ask an echo server once a millisecond, p99 in µs (and jobs/s), the median of
+//! 5 to 7 rounds:
+//!
+//! | beside | lane | lane, not lowered | rayon and a channel by hand | tokio, the same by hand |
+//! |--------|------|-------------------|-----------------------------|-------------------------|
+//! | 8 jobs of 20 ms | 83 (102) | 1106 (105) | 1065 (102) | 1050 (104) |
+//! | 64 jobs of 20 ms | 100 (101) | | 987 (102) | |
+//! | 3 jobs of 100 µs, so that threads often go to sleep | 123 (17,300) | 608 (17,600) | 504 (17,900) | |
+//! | nothing | 128 | | | |
+//!
+//! So the lock that a thread holds while it goes to sleep is not seen, and what the line costs is below 4 %.
+//!
 //! **Who starts the threads.** A nice level is inherited, and so is a wish for short slices, which the workers have.
 //! So it must be a thread that has neither: the first job asks the timer's thread, which starts one that makes
 //! the pool and ends. Tokens from before that are owed, and given out then.

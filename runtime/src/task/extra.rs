@@ -33,8 +33,9 @@ pub(crate) struct Extra {
     locals: Locals,
     /// The task whose group (or `gather`) this one belongs to.
     parent: Option<Id>,
-    /// Where it stands until it is started, if that is a place it may leave.
-    line: Option<Arc<dyn Line>>,
+    /// Where it stands until it is started, if that is a place it may leave. (In one word: with two, all that have
+    /// rare fields would need a larger block.)
+    line: Option<Box<Arc<dyn Line>>>,
     /// Who gets a request to end.
     tree: OnceLock<Box<Mutex<Tree>>>,
     /// The task has failed in a way that its output cannot say: drop it, this is why.
@@ -135,11 +136,11 @@ impl Extra {
 
     /// Before the task is made.
     pub(crate) fn stands_in(&mut self, line: Arc<dyn Line>) {
-        self.line = Some(line);
+        self.line = Some(Box::new(line));
     }
 
     pub(crate) fn line(&self) -> Option<&dyn Line> {
-        self.line.as_deref()
+        self.line.as_ref().map(|line| &***line)
     }
 
     fn holders(&self) -> Vec<TaskRef> {
