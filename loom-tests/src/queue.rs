@@ -146,6 +146,12 @@ impl<T> Stealer<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.len() == 0
     }
+
+    /// As [`is_empty`](Stealer::is_empty).
+    #[allow(dead_code, reason = "the harness includes this file, too")]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<T> fmt::Debug for Stealer<T> {

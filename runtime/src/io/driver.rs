@@ -210,12 +210,14 @@ impl Turn<'_> {
     }
 
     /// Hands over what came, in the order in which it came; gives the turn back. The wakers are to be called by
-    /// the caller, who holds nothing any more.
-    pub(crate) fn deliver(mut self, wakers: &mut Vec<Waker>) {
+    /// the caller, who holds nothing any more. Answers how many events there were.
+    pub(crate) fn deliver(mut self, wakers: &mut Vec<Waker>) -> usize {
+        let mut count = 0;
         for event in &self.poller.events {
             if event.token() == WAKE {
                 continue;
             }
+            count += 1;
             let (index, generation) = split(event.token());
             if let Some(readiness) = self.driver.slab.get(index) {
                 readiness.deliver(generation, flags(event), wakers);
@@ -223,6 +225,7 @@ impl Turn<'_> {
         }
         // Whoever has the turn next may not get to wait (somebody unparked it before): it must not find these again.
         self.poller.events.clear();
+        count
     }
 }
 

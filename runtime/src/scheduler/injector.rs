@@ -6,7 +6,7 @@
 //! taken: a pusher preempted between reserving its slot and writing it makes workers spin.)
 
 use super::queue::Queue;
-use crate::primitive::{AtomicUsize, Mutex, Ordering};
+use crate::primitive::{AtomicUsize, Mutex, Ordering, unmodelled};
 use crate::task::Runnable;
 use crate::task::cell::{Chain, Stack};
 
@@ -17,14 +17,15 @@ pub(crate) struct Injector {
     ready: Mutex<Chain>,
     /// The length of `ready`, for those who only look.
     left: AtomicUsize,
+    ticks: unmodelled::AtomicUsize,
 }
 
 /// What a worker got.
 #[derive(Debug)]
 pub(crate) struct Popped {
     pub(crate) first: Runnable,
-    /// More of it lies in the worker's queue now.
-    pub(crate) queued: bool,
+    /// How many, with this one: the others lie in the worker's queue now.
+    pub(crate) taken: usize,
     /// There is more for others.
     pub(crate) left: bool,
 }
@@ -35,7 +36,16 @@ impl Injector {
             incoming: Stack::new(),
             ready: Mutex::new(Chain::default()),
             left: AtomicUsize::new(0),
+            ticks: unmodelled::AtomicUsize::new(0),
         }
+    }
+
+    /// Counts pushes, more or less: of two at the same time one may be lost. (The line is this thread's in a moment
+    /// anyway; an exact count would cost an exchange more.)
+    pub(crate) fn tick(&self) -> usize {
+        let tick = self.ticks.load(Ordering::Relaxed);
+        self.ticks.store(tick.wrapping_add(1), Ordering::Relaxed);
+        tick
     }
 
     /// From any thread. Gives the task back if the injector is closed.
@@ -62,13 +72,14 @@ impl Injector {
         if ready.len() == 0 {
             *ready = self.incoming.take_all();
         }
-        let share = share(ready.len());
+        let before = ready.len();
+        let share = share(before);
         let first = ready.pop()?;
         ready.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
         let left = ready.len();
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
         self.left.store(left, Ordering::Relaxed);
-        Some(Popped { first, queued: share > 1, left: left > 0 })
+        Some(Popped { first, taken: before - left, left: left > 0 })
     }
 
     /// Takes no more; what was in it is handed out.
@@ -82,5 +93,6 @@ impl Injector {
     /// Takes pushes again, for the next runtime.
     pub(crate) fn reopen(&self) {
         self.incoming.reopen();
+        self.ticks.store(0, Ordering::Relaxed);
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
 //! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken,
-//! [`live`] knows who waits, [`monitor`] helps when a poll takes long, [`table`] shows the workers to each other, [`quiet`] notices when nothing
-//! can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
+//! [`live`] knows who waits, [`monitor`] helps when a poll takes long, [`table`] shows the workers to each other, [`tally`] is what they
+//! count and [`sample`] what is measured now and then, [`quiet`] notices when nothing can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
 pub(crate) mod due;
 pub(crate) mod injector;
@@ -19,10 +19,12 @@ pub(crate) mod park;
 pub(crate) mod queue;
 pub(crate) mod quiet;
 pub(crate) mod root;
+mod sample;
 pub(crate) mod sleep;
 pub(crate) mod slot;
 pub(crate) mod stall;
 pub(crate) mod table;
+pub(crate) mod tally;
 pub(crate) mod worker;
 
 use std::sync::{Arc, PoisonError};
@@ -34,6 +36,7 @@ use self::due::Due;
 use self::injector::Injector;
 use self::live::{Left, LiveList};
 use self::monitor::Monitor;
+use self::sample::Attention;
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
 use self::table::Table;
 use crate::error::JoinError;
@@ -50,6 +53,8 @@ use crate::task::{Runnable, Schedule, TaskRef};
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     sets: Box<[WorkerSet]>,
+    /// What workers look at before each poll.
+    attention: CachePadded<Attention>,
     /// To the I/O driver, once there is one.
     door: Arc<Door>,
     pub(crate) monitor: Monitor,
@@ -66,6 +71,9 @@ pub(crate) struct Scheduler {
     /// Which process this scheduler has its threads in (see [`sys::fork_generation`]).
     process: unmodelled::AtomicU32,
 }
+
+/// See [`Scheduler::follow_some`].
+const FOLLOW_EVERY: usize = 64;
 
 /// Where in its life a runtime is.
 const OPEN: usize = 0;
@@ -112,6 +120,7 @@ impl Scheduler {
         let door = Arc::new(Door::new());
         Scheduler {
             sets: (0..sets).map(|_| WorkerSet::new(Arc::clone(&door))).collect(),
+            attention: CachePadded::new(Attention::new()),
             door,
             monitor: Monitor::default(),
             lists: (0..=sets * WORKERS_PER_SET).map(|_| CachePadded::default()).collect(),
@@ -199,6 +208,7 @@ impl Scheduler {
         }
         self.lists.iter().for_each(|list| list.reopen());
         self.door.reopen();
+        self.attention.reset();
         self.phase.store(OPEN, Ordering::Relaxed);
         self
     }
@@ -254,6 +264,7 @@ impl Scheduler {
     /// A push from outside the workers, or from a worker of another runtime.
     fn push_from_outside(&self, task: Runnable) {
         let set = self.next_set();
+        self.follow_some(set, &task);
         match self.sets[set].injector.push(task) {
             Ok(()) => {
                 notify_fence();
@@ -261,6 +272,13 @@ impl Scheduler {
             }
             // Every worker has left: nobody will ever poll it.
             Err(task) => drop(task),
+        }
+    }
+
+    /// One in so many of those who come from outside is followed to its poll.
+    fn follow_some(&self, set: usize, task: &Runnable) {
+        if self.sets[set].injector.tick() % FOLLOW_EVERY == 0 {
+            self.attention.follow(task.header().id().as_u64());
         }
     }
 
@@ -273,6 +291,10 @@ impl Scheduler {
     /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
     fn push_due(&self, mut tasks: Vec<Runnable>) {
         let set = self.next_set();
+        // Not always the first or the last: those wait shorter, or longer, than others.
+        if let Some(task) = tasks.get(self.sets[set].injector.tick() % tasks.len().max(1)) {
+            self.attention.follow(task.header().id().as_u64());
+        }
         if self.sets[set].due.push_all(&mut tasks) {
             notify_fence();
             self.notify(set);
@@ -347,6 +369,7 @@ impl Scheduler {
     /// Puts a task where only its home looks.
     fn push_home(&self, task: Runnable, home: usize) {
         let (set, index) = (home / WORKERS_PER_SET, home % WORKERS_PER_SET);
+        self.follow_some(set, &task);
         match self.sets[set].inboxes[index].push(task) {
             Ok(()) => {
                 notify_fence();
@@ -395,6 +418,7 @@ impl Scheduler {
     /// on when it first waits.
     pub(crate) fn drain(&self) {
         self.phase.store(DRAINING, Ordering::Relaxed);
+        self.attention.draw();
         for list in &self.lists[..self.lists.len() - 1] {
             list.for_each(|task| {
                 task.shut();
@@ -435,6 +459,7 @@ impl Scheduler {
     /// They leave when nothing is left (see [`worker`]).
     pub(crate) fn close(&self) {
         self.phase.store(CLOSING, Ordering::Relaxed);
+        self.attention.draw();
         let lists = &self.lists[..self.lists.len() - 1];
         lists.iter().for_each(|list| list.close());
         // A task whose list was closed before it parked is refused there; all others are listed.

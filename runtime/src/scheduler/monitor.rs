@@ -35,6 +35,7 @@ use super::Scheduler;
 use super::sleep::notify_fence;
 use super::stall::Stalls;
 use super::table::{Entry, Seen, Table};
+use super::tally::Count;
 use crate::io::driver;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::task::cell::contained;
@@ -54,7 +55,10 @@ pub(crate) struct Monitor {
     /// Somebody has called who cannot wait for the next sample.
     urgent: AtomicBool,
     /// Polls that took too long.
-    pub(super) stalls: AtomicU64,
+    pub(crate) stalls: AtomicU64,
+    /// How often the monitor itself has looked into the driver, and what it found.
+    pub(crate) turns: Count,
+    pub(crate) events: Count,
 }
 
 /// Makes the timer's thread look.
@@ -303,7 +307,8 @@ impl Sampler {
         if let Some(mut turn) = driver.try_turn() {
             let mut wakers = Vec::new();
             turn.look();
-            turn.deliver(&mut wakers);
+            self.scheduler.monitor.turns.add(1);
+            self.scheduler.monitor.events.add(turn.deliver(&mut wakers) as u64);
             // A worker that went to sleep meanwhile found the turn taken.
             self.scheduler.turn_is_free();
             contained(|| super::worker::batch(&mut || driver::wake_all(&mut wakers)));

@@ -109,6 +109,11 @@ mod real {
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
         }
+
+        /// As [`is_empty`](Stealer::is_empty).
+        pub(crate) fn len(&self) -> usize {
+            self.0.len()
+        }
     }
 
     impl<T> fmt::Debug for Stealer<T> {

@@ -6,10 +6,11 @@ use crossbeam_utils::CachePadded;
 
 use super::queue::Stealer;
 use super::slot::Slot;
+use super::tally::{Count, Tally};
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
 use crate::task::cell::{AtomicSite, Header};
 use crate::task::extra::Extra;
-use crate::task::{Ending, Id, Runnable, TaskInfo};
+use crate::task::{Id, Runnable, TaskInfo};
 
 /// The workers of one runtime.
 #[derive(Debug)]
@@ -18,12 +19,14 @@ pub(crate) struct Table {
     pub(super) entries: Box<[OnceLock<Arc<CachePadded<Entry>>>]>,
 }
 
+/// (In this order, because what a poll touches is to lie together.)
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Entry {
     pub(super) stealer: Stealer<Runnable>,
     pub(super) slot: Slot,
-    counts: Counts,
     pub(super) polling: PollingNow,
+    pub(crate) tally: Tally,
     /// Of a spare worker: it is needed.
     summoned: AtomicBool,
     /// It is in a call that blocks, and has said so.
@@ -33,12 +36,13 @@ pub(crate) struct Entry {
 /// Which task a worker is polling (or has polled last, while it looks for the next), for those who
 /// find it stuck. Two plain stores a poll.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct PollingNow {
     /// 0: none.
     id: AtomicU64,
     site: AtomicSite,
     /// How many polls have begun here.
-    polls: AtomicU64,
+    polls: Count,
     /// Who has a name is entered here at its first poll, when no list has it yet.
     named: std::sync::Mutex<Option<(Id, Arc<str>)>>,
 }
@@ -50,15 +54,7 @@ pub(super) struct Seen {
     polls: u64,
 }
 
-/// How many tasks ended on a worker, and how. Written by the worker alone.
-#[derive(Debug, Default)]
-struct Counts {
-    finished: AtomicU64,
-    cancelled: AtomicU64,
-    panicked: AtomicU64,
-}
-
-/// The sum over all workers.
+/// How many tasks ended on workers, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) finished: u64,
@@ -72,7 +68,7 @@ impl Table {
         Table { entries: (0..2 * workers).map(|_| OnceLock::new()).collect() }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
         self.entries.iter().enumerate().filter_map(|(i, e)| Some((i, &***e.get()?)))
     }
 
@@ -83,9 +79,9 @@ impl Table {
 
     pub(crate) fn totals(&self) -> Totals {
         self.entries().fold(Totals::default(), |sum, (_, entry)| Totals {
-            finished: sum.finished + entry.counts.finished.load(Ordering::Relaxed),
-            cancelled: sum.cancelled + entry.counts.cancelled.load(Ordering::Relaxed),
-            panicked: sum.panicked + entry.counts.panicked.load(Ordering::Relaxed),
+            finished: sum.finished + entry.tally.finished.get(),
+            cancelled: sum.cancelled + entry.tally.cancelled.get(),
+            panicked: sum.panicked + entry.tally.panicked.get(),
         })
     }
 }
@@ -95,14 +91,14 @@ impl Entry {
         Entry {
             stealer,
             slot: Slot::new(),
-            counts: Counts::default(),
             polling: PollingNow::default(),
+            tally: Tally::default(),
             summoned: AtomicBool::new(true),
             gives_way: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn is_summoned(&self) -> bool {
+    pub(crate) fn is_summoned(&self) -> bool {
         self.summoned.load(Ordering::Relaxed)
     }
 
@@ -118,16 +114,15 @@ impl Entry {
         self.gives_way.store(gives, Ordering::Relaxed);
     }
 
-    /// By the worker itself.
+    /// How many polls have begun here.
     #[inline]
-    pub(super) fn count(&self, ending: Ending) {
-        let count = match ending {
-            Ending::Finished => &self.counts.finished,
-            Ending::Cancelled => &self.counts.cancelled,
-            Ending::Panicked => &self.counts.panicked,
-        };
-        // The only writer: no read-modify-write needed.
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    pub(crate) fn polls(&self) -> u64 {
+        self.polling.polls.get()
+    }
+
+    /// A look that may be out of date.
+    pub(crate) fn queue_len(&self) -> usize {
+        self.stealer.len() + usize::from(!self.slot.is_empty())
     }
 }
 
@@ -136,8 +131,7 @@ impl PollingNow {
     pub(super) fn set(&self, task: &Header) {
         self.site.store(task.site());
         self.id.store(task.id().as_u64(), Ordering::Relaxed);
-        // The only writer.
-        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.polls.add(1);
         if task.extra().is_some_and(Extra::is_named) {
             self.note_name(task);
         }
@@ -157,7 +151,7 @@ impl PollingNow {
     /// Which poll runs here, if one does.
     pub(super) fn seen(&self) -> Option<Seen> {
         let id = Id::from_u64(self.id.load(Ordering::Relaxed))?;
-        Some(Seen { id, polls: self.polls.load(Ordering::Relaxed) })
+        Some(Seen { id, polls: self.polls.get() })
     }
 
     pub(super) fn clear(&self) {

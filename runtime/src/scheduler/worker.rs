@@ -8,6 +8,7 @@
 //!        or else park  until there is work, or until the runtime has ended
 //! ```
 
+mod care;
 mod events;
 mod spare;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use self::care::{Care, Open};
 use self::events::Events;
 pub(crate) use self::spare::block_in_place;
 use super::queue::{Queue, Steal};
@@ -60,13 +62,12 @@ pub(crate) struct Worker {
     /// Taken out of the inbox: tasks at home here.
     mine: RefCell<Chain>,
     inbox_first: Cell<bool>,
-    /// Polls so far, and when to look at the injectors next.
-    tick: Cell<u32>,
+    /// When to look at the injectors next.
     next_look: Cell<u32>,
     /// Tasks in a row that came from the slot.
     from_slot: Cell<u32>,
-    /// Awake without work, and counted so.
-    searching: Cell<bool>,
+    /// What is to be done around the next poll: nothing, nearly always.
+    care: Care,
     /// What is being worked on here without the others.
     batch: Cell<Option<Alone>>,
     events: Events,
@@ -78,7 +79,7 @@ pub(crate) struct Worker {
     /// times the deque may be in the middle of something: it runs foreign destructors now and then
     /// (crossbeam frees memory for everybody who uses its epochs), and what those wake or spawn
     /// must take the way from outside.
-    open: Cell<bool>,
+    open: Cell<Open>,
     /// With a manual clock: who is awake.
     quiet: Option<Arc<Quiet>>,
 }
@@ -202,15 +203,14 @@ impl Worker {
             queue,
             mine: RefCell::default(),
             inbox_first: Cell::new(false),
-            tick: Cell::new(0),
             next_look: Cell::new(LOOK_EVERY),
             from_slot: Cell::new(0),
-            searching: Cell::new(false),
+            care: Care::new(),
             batch: Cell::new(None),
             events: Events::new(),
             is_spare: index >= scheduler.workers(),
             seed: Cell::new(0x9e37_79b9 ^ index as u32),
-            open: Cell::new(false),
+            open: Cell::new(Open::Shut),
             quiet,
         }
     }
@@ -239,9 +239,6 @@ impl Worker {
                 self.rest();
             }
             if let Some(task) = self.own().or_else(|| self.find()) {
-                if self.searching.take() {
-                    self.stop_search();
-                }
                 return Some(task);
             }
             if self.park_or_leave() == Parked::Leave {
@@ -251,18 +248,23 @@ impl Worker {
     }
 
     fn execute(&self, task: Runnable) {
-        self.tick.set(self.tick.get().wrapping_add(1));
         self.entry.polling.set(task.header());
-        self.open.set(true);
-        let ran = if self.scheduler.is_open() { task.run() } else { self.end(task) };
-        self.open.set(false);
+        if self.care.is_needed() || self.scheduler.attention.is_drawn() {
+            return self.execute_with_care(task);
+        }
+        self.open.set(Open::Yes);
+        let ran = task.run();
+        self.open.set(Open::Shut);
+        self.settle(ran);
+    }
+
+    /// (Twice in the program, so that the path without care has no call.)
+    #[inline(always)]
+    fn settle(&self, ran: Ran) {
         match ran {
             Ran::Parked => {}
             Ran::Again(task) => self.push_again(task),
-            Ran::Ended(ending) => self.entry.count(ending),
-        }
-        if let Some(batch) = self.batch.get() {
-            self.share_batch(batch);
+            Ran::Ended(ending) => self.entry.tally.ended(ending),
         }
     }
 
@@ -294,18 +296,31 @@ impl Worker {
         if self.from_slot.get() < slot::IN_A_ROW {
             if let Some(task) = slot.take() {
                 self.from_slot.set(self.from_slot.get() + 1);
+                self.entry.tally.from_slot.add(1);
                 return Some(task);
             }
         }
         self.from_slot.set(0);
-        self.queue.pop().or_else(|| slot.take()).or_else(|| self.look_inbox())
+        self.queue.pop().or_else(|| self.take_from_slot()).or_else(|| self.look_inbox())
+    }
+
+    #[cold]
+    fn take_from_slot(&self) -> Option<Runnable> {
+        let task = self.entry.slot.take()?;
+        self.entry.tally.from_slot.add(1);
+        Some(task)
+    }
+
+    /// Counts polls.
+    fn tick(&self) -> u32 {
+        self.entry.polls() as u32
     }
 
     /// Has this many polls passed since it was time last?
     fn is_time(&self, next: &Cell<u32>, every: u32) -> bool {
-        let is = self.tick.get().wrapping_sub(next.get()) < u32::MAX / 2;
+        let is = self.tick().wrapping_sub(next.get()) < u32::MAX / 2;
         if is {
-            next.set(self.tick.get().wrapping_add(every));
+            next.set(self.tick().wrapping_add(every));
         }
         is
     }
@@ -350,12 +365,14 @@ impl Worker {
 
     /// A turn of the timer is taken by one worker as a whole, up to a limit.
     fn take_due(&self, set: &WorkerSet) -> Option<Runnable> {
+        let before = self.queue.len() as u64;
         let (first, left) = set.due.pop(&self.queue, DUE)?;
         if left > 0 {
             self.notify();
         }
+        self.entry.tally.due.add(self.queue.len() as u64 + 1 - before);
         if !self.queue.is_empty() {
-            self.batch.set(Some(Alone::new(BATCH_ALONE, usize::MAX)));
+            self.set_batch(Some(Alone::new(BATCH_ALONE, usize::MAX)));
         }
         Some(first)
     }
@@ -363,7 +380,8 @@ impl Worker {
     fn take_injected(&self, set: &WorkerSet) -> Option<Runnable> {
         let workers = self.scheduler.workers();
         let popped = set.injector.pop(&self.queue, |len| (len / workers + 1).min(INJECTED))?;
-        if (popped.queued || popped.left) && !self.searching.get() {
+        self.entry.tally.injected.add(popped.taken as u64);
+        if (popped.taken > 1 || popped.left) && !self.care.is_searching() {
             // A searcher wakes the next one when it leaves the search.
             self.notify();
         }
@@ -374,11 +392,11 @@ impl Worker {
     /// somebody to wake.)
     fn share_batch(&self, batch: Alone) {
         if self.queue.is_empty() {
-            self.batch.set(None);
+            self.set_batch(None);
         } else if self.scheduler.is_anybody_parked()
             && (self.queue.len() > batch.most || batch.since.elapsed() > batch.limit)
         {
-            self.batch.set(Some(batch.again()));
+            self.set_batch(Some(batch.again()));
             self.notify();
         }
     }
@@ -386,8 +404,12 @@ impl Worker {
     // ── pushing ───────────────────────────────────────────────────────────────────────────────
 
     fn push_here(&self, task: Option<Runnable>, cause: Cause) -> Option<Runnable> {
-        if !self.open.replace(false) {
-            return self.land(task);
+        let open = self.open.replace(Open::Shut);
+        if open != Open::Yes {
+            if open == Open::Shut {
+                return self.land(task);
+            }
+            self.follow(&task);
         }
         if let Some(task) = task {
             match cause {
@@ -395,7 +417,7 @@ impl Worker {
                 Cause::Spawn => self.push_spawned(task),
             }
         }
-        self.open.set(true);
+        self.open.set(open);
         None
     }
 
@@ -417,6 +439,7 @@ impl Worker {
     }
 
     /// A task that was woken in its own poll: behind all others.
+    #[inline(always)]
     fn push_again(&self, task: Runnable) {
         if task.home().is_some() {
             let pushed = self.inbox().push(task);
@@ -444,11 +467,11 @@ impl Worker {
     // ── searching ─────────────────────────────────────────────────────────────────────────────
 
     fn find(&self) -> Option<Runnable> {
-        if !self.searching.get() {
+        if !self.care.is_searching() {
             if !self.set().sleep.start_search(self.set().sleep.members()) {
                 return None;
             }
-            self.searching.set(true);
+            self.care.search();
         }
         for _ in 0..ROUNDS {
             if let Some(task) = self.look_outside() {
@@ -475,12 +498,19 @@ impl Worker {
             }
             if !entry.stealer.is_empty() {
                 match entry.stealer.steal_batch_and_pop(&self.queue, STEAL) {
-                    Steal::Success(task) => return Steal::Success(task),
+                    Steal::Success(task) => {
+                        // (Its own queue was empty.)
+                        self.entry.tally.stolen.add(self.queue.len() as u64 + 1);
+                        self.entry.tally.steals.add(1);
+                        return Steal::Success(task);
+                    }
                     Steal::Retry => retry = true,
                     Steal::Empty => {}
                 }
             }
             if let Some(task) = entry.slot.steal() {
+                self.entry.tally.stolen.add(1);
+                self.entry.tally.steals.add(1);
                 return Steal::Success(task);
             }
         }
@@ -507,13 +537,13 @@ impl Worker {
     fn park_or_leave(&self) -> Parked {
         let (sleep, bit) = (&self.set().sleep, self.index % WORKERS_PER_SET);
         self.entry.polling.clear();
-        sleep.announce(bit, self.searching.take());
+        sleep.announce(bit, self.care.stop_searching());
         // Dropped on the way out, before any work is taken.
         let mut resting = None;
         loop {
             if self.is_work_visible(true) || self.has_own_mail() || self.is_dismissed() {
                 self.scheduler.woken(sleep.retract(bit));
-                self.searching.set(true);
+                self.care.search();
                 return Parked::Awake;
             }
             if self.scheduler.is_draining() {
@@ -526,13 +556,14 @@ impl Worker {
             }
             if let (Some(quiet), None) = (&self.quiet, &resting) {
                 if self.finds_events(sleep, bit) {
-                    self.searching.set(true);
+                    self.care.search();
                     return Parked::Awake;
                 }
                 resting = Some(quiet.park());
             }
+            self.entry.tally.parks.add(1);
             if self.sleep(sleep, bit) {
-                self.searching.set(true);
+                self.care.search();
                 return Parked::Awake;
             }
         }

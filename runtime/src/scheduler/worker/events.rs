@@ -55,7 +55,7 @@ impl Worker {
             if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
                 let mut taken = sleep.park_in(bit, || turn.wait());
                 let mut wakers = self.events.wakers.take();
-                turn.deliver(&mut wakers);
+                self.count_turn(turn.deliver(&mut wakers));
                 if !taken && !wakers.is_empty() {
                     // Awake before it wakes: else it might choose itself to be woken.
                     self.scheduler.woken(sleep.retract(bit));
@@ -80,13 +80,18 @@ impl Worker {
         };
         let mut wakers = self.events.wakers.take();
         turn.look();
-        turn.deliver(&mut wakers);
+        self.count_turn(turn.deliver(&mut wakers));
         let found = !wakers.is_empty();
         if found {
             self.scheduler.woken(sleep.retract(bit));
         }
         self.wake_all(wakers);
         found
+    }
+
+    fn count_turn(&self, events: usize) {
+        self.entry.tally.turns.add(1);
+        self.entry.tally.events.add(events as u64);
     }
 
     fn driver(&self) -> Option<&Driver> {
@@ -101,7 +106,11 @@ impl Worker {
     /// Even if there is always something to do, those who wait for sockets do not starve.
     pub(super) fn look_into_driver(&self) {
         let events = &self.events;
-        if !self.is_time(&events.next_look, LOOK_EVERY) || !self.scheduler.door.is_used() {
+        if !self.is_time(&events.next_look, LOOK_EVERY) {
+            return;
+        }
+        self.maybe_sample();
+        if !self.scheduler.door.is_used() {
             return;
         }
         let now = Instant::now();
@@ -110,7 +119,7 @@ impl Worker {
             if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {
                 let mut wakers = events.wakers.take();
                 turn.look();
-                turn.deliver(&mut wakers);
+                self.count_turn(turn.deliver(&mut wakers));
                 self.wake_all(wakers);
             }
         }
@@ -123,8 +132,9 @@ impl Worker {
             driver::wake_all(&mut wakers);
             let landed = self.events.landing.take().unwrap_or_default();
             if landed.len() > 1 {
-                self.batch.set(Some(Alone::new(ALONE, WAIT)));
+                self.set_batch(Some(Alone::new(ALONE, WAIT)));
             }
+            self.follow_landed(&landed);
             landed.into_iter().for_each(|task| self.queue.push(task));
         }
         self.events.wakers.replace(wakers);

@@ -12,7 +12,7 @@
 
 use std::rc::Rc;
 
-use super::{HERE, Here, WORKERS_PER_SET, Worker};
+use super::{HERE, Here, Open, WORKERS_PER_SET, Worker};
 use crate::scheduler::Scheduler;
 use crate::scheduler::sleep::notify_fence;
 use crate::scheduler::table::Entry;
@@ -31,7 +31,7 @@ impl Worker {
         while let Some(task) = self.entry.slot.take().or_else(|| self.queue.pop()) {
             self.scheduler.push_from_outside(task);
         }
-        if self.searching.take() {
+        if self.care.stop_searching() {
             self.stop_search();
         }
         // If it comes from the driver, others may sleep on their futexes.
@@ -78,27 +78,27 @@ impl Scheduler {
 /// call itself wakes or spawns takes the way from outside.
 pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     /// Also if the call panics.
-    struct Back(Rc<Worker>, Blocking);
+    struct Back(Rc<Worker>, Open, Blocking);
     impl Drop for Back {
         fn drop(&mut self) {
-            polling::set_blocking(self.1);
+            polling::set_blocking(self.2);
             self.0.entry.give_way(false);
-            self.0.open.set(true);
+            self.0.open.set(self.1);
         }
     }
     let worker = HERE.with(|here| match &*here.borrow() {
-        Here::Worker(worker) if worker.open.get() => Some(Rc::clone(worker)),
+        Here::Worker(worker) if worker.open.get() != Open::Shut => Some(Rc::clone(worker)),
         _ => None,
     });
     let _back = worker.map(|worker| {
-        worker.open.set(false);
+        let open = worker.open.replace(Open::Shut);
         if let Some(task) = worker.entry.slot.take() {
             worker.queue.push(task);
         }
         worker.entry.give_way(true);
         worker.notify();
         worker.scheduler.monitor.call_now();
-        Back(worker, polling::set_blocking(Blocking::Allowed))
+        Back(worker, open, polling::set_blocking(Blocking::Allowed))
     });
     f()
 }
