@@ -278,6 +278,11 @@ impl Pool {
         self.inner.state.lock().queue.len()
     }
 
+    /// Threads that wait for a job.
+    pub(crate) fn idle(&self) -> usize {
+        self.inner.state.lock().idle
+    }
+
     /// Threads, busy and idle.
     pub(crate) fn threads(&self) -> usize {
         self.inner.state.lock().threads

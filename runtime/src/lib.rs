@@ -84,6 +84,7 @@
 //! | give a task values of its own | [`task_local!`] |
 //! | find the task that computes or blocks where it should not | [`Builder::on_stall`] |
 //! | see who waits for whom, and where | [`Handle::task_tree`], [`Handle::tasks`], [`task::Task::info`] |
+//! | see how busy it is, and count | [`Handle::metrics`] |
 //! | serve HTTP, speak TLS, use other libraries | [libraries](guide::libraries) |
 //! | find what you know from elsewhere | [coming from asyncio](guide::coming_from_asyncio), [coming from tokio](guide::coming_from_tokio) |
 //!
@@ -146,6 +147,7 @@ pub mod hyper;
 mod inspect;
 pub mod io;
 mod job;
+mod metrics;
 pub mod net;
 pub(crate) mod primitive;
 mod runtime;
@@ -175,6 +177,7 @@ pub use crate::entry::run_interruptible;
 pub use crate::entry::{Interrupted, run};
 pub use crate::group::{Body, Closed, Failure, Group, GroupError, Outcome, TaskGroup, task_group};
 pub use crate::inspect::TaskTree;
+pub use crate::metrics::{Histogram, Metrics, WorkerMetrics};
 pub use crate::runtime::{Handle, Runtime};
 pub use crate::scheduler::stall::Stall;
 pub use crate::shutdown::ShutdownReport;

@@ -18,7 +18,10 @@ const UNSAFE: [&str; 7] = [
 /// From the top down: a file may use its own layer and those below.
 const LAYERS: [&[&str]; 7] = [
     &["lib", "guide", "__private", "entry"],
-    &["group", "timeouts", "time", "cancel", "combine", "inspect", "net", "signal", "hyper"],
+    &[
+        "group", "timeouts", "time", "cancel", "combine", "inspect", "metrics", "net", "signal",
+        "hyper",
+    ],
     &[
         "runtime",
         "builder",

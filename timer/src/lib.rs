@@ -437,8 +437,12 @@ impl Timer {
     /// ```
     pub fn stats(&self) -> Stats {
         let core = self.core();
-        let mut stats =
-            Stats { shards: core.shards.len(), heap: core.heap_len(), ..Stats::default() };
+        let mut stats = Stats {
+            shards: core.shards.len(),
+            heap: core.heap_len(),
+            fired: core.fired.load(primitive::unmodelled::Ordering::Relaxed),
+            ..Stats::default()
+        };
         if !core.is_closed() {
             for shard in &core.shards {
                 let census = shard.census();
@@ -482,4 +486,6 @@ pub struct Stats {
     pub dead: usize,
     /// How many shards there are.
     pub shards: usize,
+    /// Sleeps whose time has come since the timer was made, and whose waker was handed out for that.
+    pub fired: u64,
 }

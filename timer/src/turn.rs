@@ -51,6 +51,8 @@ pub(crate) struct Core {
     /// When the last turn was. Relaxed: written under the lock of `turning`; whoever reads an old
     /// value turns a little sooner than the gap asks for.
     last_turn: AtomicU64,
+    /// How many wakers were handed out because their time had come. Written under the lock of `turning`.
+    pub(crate) fired: unmodelled::AtomicU64,
     around_wakes: Option<Box<AroundWakes>>,
 }
 
@@ -88,6 +90,7 @@ impl Core {
             }),
             parker,
             last_turn: AtomicU64::new(0),
+            fired: unmodelled::AtomicU64::new(0),
             around_wakes,
             clock,
         });
@@ -209,7 +212,10 @@ impl Turning {
         if self.drain(core, now) {
             self.compact(core);
         }
-        if self.expire(core, now, batch) {
+        let before = batch.len();
+        let stopped = self.expire(core, now, batch);
+        core.fired.fetch_add((batch.len() - before) as u64, unmodelled::Ordering::Relaxed);
+        if stopped {
             return (Some(now), true);
         }
         self.heap.trim();

@@ -117,6 +117,11 @@ impl Driver {
         self.manned.load(Ordering::Relaxed)
     }
 
+    /// How many sources it watches over.
+    pub(crate) fn registered(&self) -> usize {
+        self.slab.len()
+    }
+
     /// How often somebody has waited or looked. (If it does not change, nobody has.)
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)

@@ -43,7 +43,12 @@ impl Due {
 
     /// A look that may be out of date.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.load(Ordering::Relaxed) == 0
+        self.len() == 0
+    }
+
+    /// As [`is_empty`](Due::is_empty).
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
     }
 
     /// A worker takes the oldest, and up to `most` in all into its queue. Says how many are left.

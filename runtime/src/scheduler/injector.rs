@@ -5,6 +5,8 @@
 //! and share it from there under a lock that only workers take. (crossbeam's injector was not
 //! taken: a pusher preempted between reserving its slot and writing it makes workers spin.)
 
+use std::collections::VecDeque;
+
 use super::queue::Queue;
 use crate::primitive::{AtomicUsize, Mutex, Ordering, unmodelled};
 use crate::task::Runnable;
@@ -14,10 +16,23 @@ use crate::task::cell::{Chain, Stack};
 pub(crate) struct Injector {
     incoming: Stack,
     /// In order of arrival; what earlier batches left.
-    ready: Mutex<Chain>,
+    ready: Mutex<Ready>,
     /// The length of `ready`, for those who only look.
     left: AtomicUsize,
     ticks: unmodelled::AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    tasks: Chain,
+    /// What was turned round only to be counted.
+    behind: VecDeque<Chain>,
+}
+
+impl Ready {
+    fn len(&self) -> usize {
+        self.tasks.len() + self.behind.iter().map(Chain::len).sum::<usize>()
+    }
 }
 
 /// What a worker got.
@@ -34,7 +49,7 @@ impl Injector {
     pub(crate) fn new() -> Injector {
         Injector {
             incoming: Stack::new(),
-            ready: Mutex::new(Chain::default()),
+            ready: Mutex::new(Ready::default()),
             left: AtomicUsize::new(0),
             ticks: unmodelled::AtomicUsize::new(0),
         }
@@ -69,21 +84,40 @@ impl Injector {
             return None;
         }
         let mut ready = self.ready.lock();
-        if ready.len() == 0 {
-            *ready = self.incoming.take_all();
+        if ready.tasks.len() == 0 {
+            ready.tasks = ready.behind.pop_front().unwrap_or_else(|| self.incoming.take_all());
         }
-        let before = ready.len();
+        let before = ready.tasks.len();
         let share = share(before);
-        let first = ready.pop()?;
-        ready.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
+        let first = ready.tasks.pop()?;
+        ready.tasks.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
+        let taken = before - ready.tasks.len();
         let left = ready.len();
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
         self.left.store(left, Ordering::Relaxed);
-        Some(Popped { first, taken: before - left, left: left > 0 })
+        Some(Popped { first, taken, left: left > 0 })
+    }
+
+    /// How many there are, for those who ask seldom: turns round what came in, and leaves it for the workers. A worker on
+    /// its way to sleep may find nothing meanwhile, so this is to be followed by what follows a push.
+    pub(crate) fn count(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let mut ready = self.ready.lock();
+        // Before it is taken, so that it is not taken for empty.
+        self.left.store(ready.len() + 1, Ordering::Relaxed);
+        let incoming = self.incoming.take_all();
+        if incoming.len() > 0 {
+            ready.behind.push_back(incoming);
+        }
+        let count = ready.len();
+        self.left.store(count, Ordering::Relaxed);
+        count
     }
 
     /// Takes no more; what was in it is handed out.
-    pub(crate) fn close(&self) -> (Chain, Chain) {
+    pub(crate) fn close(&self) -> (Ready, Chain) {
         let incoming = self.incoming.close();
         let ready = std::mem::take(&mut *self.ready.lock());
         self.left.store(0, Ordering::Relaxed);

@@ -72,9 +72,6 @@ pub(crate) struct Scheduler {
     process: unmodelled::AtomicU32,
 }
 
-/// See [`Scheduler::follow_some`].
-const FOLLOW_EVERY: usize = 64;
-
 /// Where in its life a runtime is.
 const OPEN: usize = 0;
 const DRAINING: usize = 1;
@@ -275,13 +272,6 @@ impl Scheduler {
         }
     }
 
-    /// One in so many of those who come from outside is followed to its poll.
-    fn follow_some(&self, set: usize, task: &Runnable) {
-        if self.sets[set].injector.tick() % FOLLOW_EVERY == 0 {
-            self.attention.follow(task.header().id().as_u64());
-        }
-    }
-
     fn next_set(&self) -> usize {
         // (In the others there are only spare workers.)
         let sets = self.workers().div_ceil(WORKERS_PER_SET);
@@ -291,10 +281,7 @@ impl Scheduler {
     /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
     fn push_due(&self, mut tasks: Vec<Runnable>) {
         let set = self.next_set();
-        // Not always the first or the last: those wait shorter, or longer, than others.
-        if let Some(task) = tasks.get(self.sets[set].injector.tick() % tasks.len().max(1)) {
-            self.attention.follow(task.header().id().as_u64());
-        }
+        self.follow_one(set, &tasks);
         if self.sets[set].due.push_all(&mut tasks) {
             notify_fence();
             self.notify(set);

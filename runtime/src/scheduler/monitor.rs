@@ -79,6 +79,8 @@ impl Monitor {
         drop(place);
         drop(old);
         self.stalls.store(0, Ordering::Relaxed);
+        self.turns.reset();
+        self.events.reset();
     }
 
     /// A worker woke up while nobody watched.

@@ -13,12 +13,16 @@
 
 use std::time::Instant;
 
+use super::Scheduler;
 use crate::primitive::unmodelled::{AtomicU64, Ordering};
+use crate::task::Runnable;
 
 /// The runtime is not open any more. (Ids do not get that far.)
 const ENDING: u64 = 1 << 63;
 /// For so many times as long as the last one was on its way nobody is followed.
 const REST: u64 = 16;
+/// One in so many of those that come from outside is followed.
+const FOLLOW_EVERY: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Attention {
@@ -88,6 +92,22 @@ impl Attention {
         // An exchange: the runtime may be about to end.
         let _ = self.word.compare_exchange(id, 0, Ordering::Relaxed, Ordering::Relaxed);
         Some(waited)
+    }
+}
+
+impl Scheduler {
+    /// One in so many of those that come from outside.
+    pub(super) fn follow_some(&self, set: usize, task: &Runnable) {
+        if self.sets[set].injector.tick() % FOLLOW_EVERY == 0 {
+            self.attention.follow(task.header().id().as_u64());
+        }
+    }
+
+    /// One of those that the timer wakes together. Not always the first or the last: they wait shorter, or longer, than others.
+    pub(super) fn follow_one(&self, set: usize, tasks: &[Runnable]) {
+        if let Some(task) = tasks.get(self.sets[set].injector.tick() % tasks.len().max(1)) {
+            self.attention.follow(task.header().id().as_u64());
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! No model looks at them: no wake-up depends on one.
 
+use super::Scheduler;
+use super::sleep::notify_fence;
 use crate::primitive::unmodelled::{AtomicU64, Ordering};
 use crate::task::Ending;
 
@@ -18,6 +20,10 @@ impl Count {
     pub(crate) fn add(&self, more: u64) {
         // The only writer: no read-modify-write needed.
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     #[inline]
@@ -81,6 +87,29 @@ impl Spread {
         let bucket = (ns | 1).ilog2() as usize;
         self.buckets[bucket.min(BUCKETS - 1)].add(1);
         self.sum_ns.add(ns);
+    }
+}
+
+/// What is counted only when somebody asks.
+impl Scheduler {
+    /// How many tasks have come from outside, or from the timer, and were not taken by a worker yet.
+    pub(crate) fn waiting_outside(&self) -> (usize, usize) {
+        let (mut injected, mut due) = (0, 0);
+        for (i, set) in self.sets.iter().enumerate() {
+            let count = set.injector.count();
+            if count > 0 {
+                notify_fence();
+                self.notify(i);
+            }
+            injected += count;
+            due += set.due.len();
+        }
+        (injected, due)
+    }
+
+    /// How many tasks have been polled and have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
     }
 }
 

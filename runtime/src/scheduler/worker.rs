@@ -268,19 +268,6 @@ impl Worker {
         }
     }
 
-    /// The runtime is ending.
-    #[cold]
-    fn end(&self, task: Runnable) -> Ran {
-        if self.scheduler.is_closing() {
-            return task.abandon();
-        }
-        if task.is_unstarted() {
-            // Asked before its first poll, so it is dropped unpolled.
-            task.shut();
-        }
-        task.run()
-    }
-
     // ── own work ──────────────────────────────────────────────────────────────────────────────
 
     fn own(&self) -> Option<Runnable> {
@@ -386,19 +373,6 @@ impl Worker {
             self.notify();
         }
         Some(popped.first)
-    }
-
-    /// After a poll of a batch: is it too much for one worker? (The clock is read only if there is
-    /// somebody to wake.)
-    fn share_batch(&self, batch: Alone) {
-        if self.queue.is_empty() {
-            self.set_batch(None);
-        } else if self.scheduler.is_anybody_parked()
-            && (self.queue.len() > batch.most || batch.since.elapsed() > batch.limit)
-        {
-            self.set_batch(Some(batch.again()));
-            self.notify();
-        }
     }
 
     // ── pushing ───────────────────────────────────────────────────────────────────────────────

@@ -152,6 +152,32 @@ impl Worker {
         }
     }
 
+    /// The runtime is ending.
+    #[cold]
+    fn end(&self, task: Runnable) -> Ran {
+        if self.scheduler.is_closing() {
+            return task.abandon();
+        }
+        if task.is_unstarted() {
+            // Asked before its first poll, so it is dropped unpolled.
+            task.shut();
+        }
+        task.run()
+    }
+
+    /// After a poll of a batch: is it too much for one worker? (The clock is read only if there is
+    /// somebody to wake.)
+    fn share_batch(&self, batch: Alone) {
+        if self.queue.is_empty() {
+            self.set_batch(None);
+        } else if self.scheduler.is_anybody_parked()
+            && (self.queue.len() > batch.most || batch.since.elapsed() > batch.limit)
+        {
+            self.set_batch(Some(batch.again()));
+            self.notify();
+        }
+    }
+
     /// A task that is about to be pushed in a poll that is a sample.
     #[cold]
     pub(super) fn follow(&self, task: &Option<Runnable>) {
