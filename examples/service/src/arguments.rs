@@ -27,6 +27,7 @@ to load:
 pub(crate) enum Mode {
     Help,
     Serve,
+    Load,
     MakeSample(PathBuf),
 }
 
@@ -42,6 +43,7 @@ pub(crate) struct Arguments {
     pub(crate) compute_threads: Option<NonZero<usize>>,
     pub(crate) pretend_slow: Duration,
     pub(crate) stop_at_eof: bool,
+    pub(crate) seconds: Duration,
 }
 
 impl Arguments {
@@ -57,11 +59,14 @@ impl Arguments {
             compute_threads: None,
             pretend_slow: Duration::ZERO,
             stop_at_eof: false,
+            seconds: Duration::from_secs(4),
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "--help" | "-h" => arguments.mode = Mode::Help,
+                "--load" => arguments.mode = Mode::Load,
+                "--seconds" => arguments.seconds = seconds(&word, &value()?)?,
                 "--make-sample" => arguments.mode = Mode::MakeSample(value()?.into()),
                 "--listen" => arguments.listen = value()?,
                 "--grace" => arguments.grace = seconds(&word, &value()?)?,

@@ -35,6 +35,7 @@
 
 mod arguments;
 mod figures;
+mod load;
 mod picture;
 mod routes;
 mod server;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Mode};
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -56,6 +57,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Mode::Help => println!("{}", arguments::USAGE),
         Mode::MakeSample(file) => std::fs::write(file, picture::sample())
             .map_err(|error| format!("{}: {error}", file.display()))?,
+        Mode::Load => load::run(&arguments)?,
         Mode::Serve => return Ok(server::run(&arguments)?),
     }
     Ok(ExitCode::SUCCESS)

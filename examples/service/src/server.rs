@@ -108,6 +108,9 @@ impl Server {
             Err(error) if error.is_timeout() => {
                 eprintln!("{peer}: no whole request within {:?}: closed", self.head_timeout);
             }
+            Err(error) if error.is_incomplete_message() => {
+                eprintln!("{peer}: the client went away in the middle of a request");
+            }
             Err(error) => match error.source() {
                 Some(source) => eprintln!("{peer}: {source}"),
                 None => eprintln!("{peer}: {error}"),
