@@ -3,6 +3,7 @@
 //! Everything is a generic function and resolved at compile time. Where a contender's own type can be handed through, it is
 //! (`sleep`, `yield_now`): a wrapper would cost one contender bytes or branches which the others do not have.
 
+mod compute;
 #[cfg(feature = "filch")]
 mod filch;
 mod over_futures_io;
@@ -14,6 +15,9 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "filch")]
+pub(crate) use self::compute::FilchCompute;
+pub(crate) use self::compute::{TokioBlocking, TokioRayon, TokioSemaphore};
 #[cfg(feature = "filch")]
 pub(crate) use self::filch::Filch;
 pub(crate) use self::smol::AsyncExecutor;
@@ -126,4 +130,21 @@ pub(crate) trait Serves: Contender {
 
     /// The connection for hyper.
     fn http(stream: Self::Stream) -> Self::Http;
+}
+
+/// A server's runtime together with a place for calls that compute, as programs put them together.
+pub(crate) trait Computes: Send + Sync + 'static {
+    /// As the server is called.
+    const NAME: &'static str;
+
+    type On: Serves;
+
+    /// For a machine with so many cores.
+    fn new(cores: usize) -> Self;
+
+    /// Runs `call` there; from inside.
+    fn compute<F, T>(&self, call: F) -> impl Future<Output = T> + Send
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static;
 }

@@ -66,6 +66,7 @@ mod contender;
 mod harness;
 mod load;
 mod machine;
+mod paced;
 mod plot;
 mod report;
 mod served;

@@ -100,8 +100,16 @@ impl Row {
         cells.extend(
             self.figures.map(|figure| cell(figure, |figure| show(figure, self.metric.unit))),
         );
-        cells.push(cell(self.ratio, |ratio| with_reading(ratio.median, reading)));
-        cells.push(cell(self.ratio, |ratio| format!("{}–{}", short(ratio.min), short(ratio.max))));
+        let plain = |ratio| match reading {
+            Reading::Itself => show(ratio, self.metric.unit),
+            Reading::Speedup | Reading::Share => short(ratio),
+        };
+        cells.push(cell(self.ratio, |ratio| match reading {
+            Reading::Speedup => format!("{} ×", plain(ratio.median)),
+            Reading::Share => format!("{} of", plain(ratio.median)),
+            Reading::Itself => plain(ratio.median),
+        }));
+        cells.push(cell(self.ratio, |ratio| format!("{}–{}", plain(ratio.min), plain(ratio.max))));
         cells.push(self.goal_cell());
         cells
     }
@@ -117,7 +125,11 @@ impl Row {
             Some(ratio) if self.metric.reading.reaches(ratio.median, goal) => " ✓",
             Some(_) => " ✗",
         };
-        format!("{sign} {}{verdict}", short(goal))
+        let goal = match self.metric.reading {
+            Reading::Itself => show(goal, self.metric.unit),
+            Reading::Speedup | Reading::Share => short(goal),
+        };
+        format!("{sign} {goal}{verdict}")
     }
 }
 
@@ -182,14 +194,6 @@ fn cell<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
 
-fn with_reading(ratio: f64, reading: Reading) -> String {
-    match reading {
-        Reading::Speedup => format!("{} ×", short(ratio)),
-        Reading::Share => format!("{} of", short(ratio)),
-        Reading::Itself => short(ratio),
-    }
-}
-
 /// A figure with its unit.
 fn show(figure: f64, unit: Unit) -> String {
     if figure.is_nan() {
@@ -212,7 +216,10 @@ fn short(number: f64) -> String {
     let digits = match number.abs() {
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
-        _ => 2,
+        size if size >= 0.0995 || size == 0.0 => 2,
+        size if size >= 0.00995 => 3,
+        size if size >= 0.000995 => 4,
+        _ => 5,
     };
     let text = format!("{number:.digits$}");
     match text.split_once('.') {

@@ -100,10 +100,31 @@ impl Server {
 
     /// CPU time of its process so far, in nanoseconds; NaN if the system does not tell.
     pub(crate) fn cpu_ns(&mut self) -> io::Result<f64> {
+        self.ask(service::ASK_CPU)?.parse().map_err(io::Error::other)
+    }
+
+    /// Has it compute beside its connections from now on.
+    pub(crate) fn start_jobs(&mut self) -> io::Result<()> {
+        self.ask(service::START_JOBS).map(drop)
+    }
+
+    /// No job runs any more when this returns.
+    pub(crate) fn stop_jobs(&mut self) -> io::Result<()> {
+        self.ask(service::STOP_JOBS).map(drop)
+    }
+
+    /// How many jobs it has done, and when that was by its clock, in nanoseconds.
+    pub(crate) fn jobs_done(&mut self) -> io::Result<(f64, f64)> {
+        let answer = self.ask(service::ASK_JOBS)?;
+        let (jobs, time_ns) = answer.split_once(' ').ok_or_else(|| io::Error::other("no pair"))?;
+        Ok((jobs.parse().map_err(io::Error::other)?, time_ns.parse().map_err(io::Error::other)?))
+    }
+
+    fn ask(&mut self, question: &str) -> io::Result<String> {
         let control = self.control.as_mut().expect("taken only by drop");
-        writeln!(control, "{}", service::ASK_CPU)?;
+        writeln!(control, "{question}")?;
         control.flush()?;
-        self.answer()?.parse().map_err(io::Error::other)
+        self.answer()
     }
 
     fn answer(&mut self) -> io::Result<String> {

@@ -1,6 +1,7 @@
 //! Servers, seen from inside: what they do, written once for all contenders.
 
 mod http;
+mod mixed;
 
 use std::error::Error;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 
+pub(crate) use self::mixed::{CHUNKS, Mix};
 #[cfg(feature = "filch")]
 use crate::contender::Filch;
 use crate::contender::{AsyncExecutor, Contender, Serves, Tokio, TokioCurrentThread};
@@ -26,6 +28,8 @@ pub(crate) enum Service {
     EchoTimeout,
     /// Answers requests by HTTP, after computing for so many steps each.
     Http { steps: u64 },
+    /// The same as echo, beside calls that compute.
+    Mixed(Mix),
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +38,11 @@ const BUFFER: usize = 1024;
 
 /// The question a server answers: how much CPU time its process has used, in nanoseconds.
 pub(crate) const ASK_CPU: &str = "cpu";
+
+/// A request that it begin to compute beside its connections, that it stop, and how much has been done.
+pub(crate) const START_JOBS: &str = "start";
+pub(crate) const STOP_JOBS: &str = "stop";
+pub(crate) const ASK_JOBS: &str = "jobs";
 
 /// A server, until its control ends. Its first answer is its port, then one comes to each question.
 pub(crate) type Run =
@@ -47,7 +56,7 @@ pub(crate) fn of(contender: &str) -> Option<Run> {
         Tokio::NAME => Some(run::<Tokio>),
         TokioCurrentThread::NAME => Some(run::<TokioCurrentThread>),
         AsyncExecutor::NAME => Some(run::<AsyncExecutor>),
-        _ => None,
+        other => mixed::of(other),
     }
 }
 
@@ -55,27 +64,37 @@ fn run<S: Serves>(
     service: Service,
     workers: usize,
     control: Box<dyn BufRead + Send>,
-    mut answers: Box<dyn Write + Send>,
+    answers: Box<dyn Write + Send>,
 ) -> io::Result<()> {
-    let runtime = S::new(workers);
+    let connection = move |stream| match service {
+        Service::Echo | Service::Mixed(_) => detach::<S>(echo::<S>(stream)),
+        Service::EchoTimeout => detach::<S>(echo_with_timeout::<S>(stream)),
+        Service::Http { steps } => detach::<S>(http::connection::<S>(stream, steps)),
+    };
+    serve::<S>(&S::new(workers), control, answers, |_| None, connection)
+}
+
+/// Hands connections to `connection` until its control ends. To questions that not every server is asked, `special` has the answers.
+fn serve<S: Serves>(
+    runtime: &S,
+    control: Box<dyn BufRead + Send>,
+    mut answers: Box<dyn Write + Send>,
+    special: impl FnMut(&str) -> Option<String> + Send + 'static,
+    connection: impl Fn(S::Stream),
+) -> io::Result<()> {
     let (stop, stopped) = async_channel::bounded::<()>(1);
     runtime.block_on(async move {
         let (listener, port) = S::listen().await?;
         writeln!(answers, "{port}")?;
         answers.flush()?;
         let control = thread::spawn(move || {
-            let answered = answer(control, answers);
+            let answered = answer(control, answers, special);
             drop(stop);
             answered
         });
         let accept = async {
             loop {
-                let stream = S::accept(&listener).await?;
-                match service {
-                    Service::Echo => detach::<S>(echo::<S>(stream)),
-                    Service::EchoTimeout => detach::<S>(echo_with_timeout::<S>(stream)),
-                    Service::Http { steps } => detach::<S>(http::connection::<S>(stream, steps)),
-                }
+                connection(S::accept(&listener).await?);
             }
         };
         let stopped = async {
@@ -87,15 +106,22 @@ fn run<S: Serves>(
     })
 }
 
-fn answer(control: impl BufRead, mut answers: impl Write) -> io::Result<()> {
+fn answer(
+    control: impl BufRead,
+    mut answers: impl Write,
+    mut special: impl FnMut(&str) -> Option<String>,
+) -> io::Result<()> {
     for question in control.lines() {
-        match question?.as_str() {
+        let answer = match question?.as_str() {
             ASK_CPU => {
                 let nanos = usage::cpu_time().map(|time| time.as_nanos().to_string());
-                writeln!(answers, "{}", nanos.as_deref().unwrap_or("NaN"))?;
+                nanos.unwrap_or_else(|| "NaN".to_owned())
             }
-            other => return Err(io::Error::other(format!("what is {other:?}?"))),
-        }
+            other => {
+                special(other).ok_or_else(|| io::Error::other(format!("what is {other:?}?")))?
+            }
+        };
+        writeln!(answers, "{answer}")?;
         answers.flush()?;
     }
     Ok(())
@@ -134,6 +160,7 @@ impl fmt::Display for Service {
             Service::Echo => write!(f, "echo"),
             Service::EchoTimeout => write!(f, "echo-timeout"),
             Service::Http { steps } => write!(f, "http:{steps}"),
+            Service::Mixed(mix) => write!(f, "mixed:{mix}"),
         }
     }
 }
@@ -146,6 +173,7 @@ impl FromStr for Service {
             None if text == "echo" => Ok(Service::Echo),
             None if text == "echo-timeout" => Ok(Service::EchoTimeout),
             Some(("http", steps)) => Ok(Service::Http { steps: steps.parse()? }),
+            Some(("mixed", mix)) => Ok(Service::Mixed(mix.parse()?)),
             _ => Err(format!("no such service: {text:?}").into()),
         }
     }
@@ -157,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_service_survives_its_way_between_processes() {
-        for service in [Service::Echo, Service::EchoTimeout, Service::Http { steps: 7 }] {
+        let mixed = Service::Mixed(Mix { jobs: 8, chunk: 9, bytes: 10 });
+        for service in [Service::Echo, Service::EchoTimeout, Service::Http { steps: 7 }, mixed] {
             assert_eq!(service.to_string().parse::<Service>().unwrap(), service);
         }
         assert!("ech".parse::<Service>().is_err());

@@ -3,9 +3,11 @@
 mod blocking;
 mod channel;
 mod memory;
+mod mixed;
 mod remote_spawn;
 mod servers;
 mod spawn;
+mod stuck;
 mod timers;
 mod tokio_suite;
 
@@ -27,6 +29,8 @@ pub(crate) fn all() -> Vec<Entry> {
     entries.extend(resources());
     entries.extend(echo_servers());
     entries.extend(http_servers());
+    entries.extend(mixed::entries());
+    entries.extend(stuck::entries());
     entries
 }
 

@@ -200,7 +200,7 @@ impl Side {
     ) -> io::Result<Side> {
         let server = Server::start(service, runtime, workers)?;
         let exchange = match service {
-            Service::Echo | Service::EchoTimeout => Exchange::echo(ECHO),
+            Service::Echo | Service::EchoTimeout | Service::Mixed(_) => Exchange::echo(ECHO),
             Service::Http { .. } => Exchange::http(server.port())?,
         };
         let load = Load::connect(server.port(), connections, exchange)?;
