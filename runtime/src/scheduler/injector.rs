@@ -30,6 +30,13 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
+    fn pop(&mut self) -> Option<Runnable> {
+        if self.tasks.len() == 0 {
+            self.tasks = self.behind.pop_front()?;
+        }
+        self.tasks.pop()
+    }
+
     fn len(&self) -> usize {
         self.tasks.len() + self.behind.iter().map(Chain::len).sum::<usize>()
     }
@@ -84,18 +91,17 @@ impl Injector {
             return None;
         }
         let mut ready = self.ready.lock();
-        if ready.tasks.len() == 0 {
-            ready.tasks = ready.behind.pop_front().unwrap_or_else(|| self.incoming.take_all());
+        if ready.len() == 0 {
+            ready.tasks = self.incoming.take_all();
         }
-        let before = ready.tasks.len();
+        let before = ready.len();
         let share = share(before);
-        let first = ready.tasks.pop()?;
-        ready.tasks.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
-        let taken = before - ready.tasks.len();
+        let first = ready.pop()?;
+        (1..share).map_while(|_| ready.pop()).for_each(|task| to.push(task));
         let left = ready.len();
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
         self.left.store(left, Ordering::Relaxed);
-        Some(Popped { first, taken, left: left > 0 })
+        Some(Popped { first, taken: before - left, left: left > 0 })
     }
 
     /// How many there are, for those who ask seldom: turns round what came in, and leaves it for the workers. A worker on

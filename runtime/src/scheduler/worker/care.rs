@@ -9,12 +9,22 @@
 //!
 //! # What measuring costs
 //!
-//! Instructions of all threads of a runtime with one worker, by callgrind, for each round, before these
-//! numbers were counted and after:
+//! Instructions for each round, all threads together, on a runtime with one worker, by callgrind; before this was counted
+//! and measured, and after:
 //!
-//! COSTS
+//! | | before | after |
+//! |-|--------|-------|
+//! | spawn and await, on the worker | 823 | 820 |
+//! | a yield, alone | 240 | 237 |
+//! | a yield among ten tasks | 281 | 281 |
+//! | two messages, there and back | 2392 | 2393 |
+//! | spawn and await, from `block_on` | 1105 | 1162 |
 //!
-//! A sample is two looks at the clock (23 ns each), and one or two more if a task is followed from it: 0.2 to 0.4 ns for each poll.
+//! There is less before a poll than there was, for the search, the batch and the end of the runtime are asked for at once; the
+//! counts take that up. Only who comes out of a search takes the long way around its poll: that is the last row, of a worker
+//! that slept before each task, and was woken through the kernel.
+//!
+//! A sample is two looks at the clock, and two more if a task is followed from it (23 ns each, so 0.4 ns for each poll at most).
 
 use std::cell::Cell;
 use std::time::Instant;
