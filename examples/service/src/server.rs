@@ -122,6 +122,8 @@ impl Server {
         // An answer is sent as soon as it is there. (If that fails, the connection is gone, and hyper will say so.)
         let _ = stream.set_nodelay(true);
         let service = &self.service;
+        // Who closes his direction has gone: hyper drops what he has asked for. (With `half_close` he might wait for the
+        // answer still; but it cannot be told from going away, and thumbnails would be made for nobody.)
         let connection = http1::Builder::new()
             .timer(filch::hyper::Timer)
             .header_read_timeout(self.head_timeout)

@@ -181,16 +181,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// All that comes until the connection is closed.
+    /// As long as it says it is, or all that comes until the connection is closed.
     #[track_caller]
-    pub(crate) fn read(mut stream: TcpStream) -> Answer {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("this is no answer: {:?}", bytes.escape_ascii()));
-        let body = bytes.split_off(end + 4);
-        let head = String::from_utf8(bytes).unwrap();
+    pub(crate) fn read(stream: TcpStream) -> Answer {
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let length = reader.read_line(&mut head).unwrap();
+            assert!(length > 0, "it ended in the middle of a head: {head:?}");
+        }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let lower = head.to_lowercase();
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length = length.map_or(u64::MAX, |length| length.trim().parse().unwrap());
+        let mut body = Vec::new();
+        reader.take(length).read_to_end(&mut body).unwrap();
         Answer { status, head, body }
     }
 
