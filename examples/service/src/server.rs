@@ -164,7 +164,7 @@ fn asked_to_stop(at_eof: bool) -> impl Future<Output = ()> {
         let signals = async {
             if let Err(error) = signals.await {
                 eprintln!("cannot listen to signals: {error}");
-                future::pending().await
+                future::pending::<()>().await;
             }
         };
         let at_end = async {
