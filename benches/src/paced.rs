@@ -1,6 +1,6 @@
 //! Who asks a server at a steady pace, whether or not it answers: as the clients of a service do, who do not know of each other.
 //!
-//! One thread sends, one reads. Each request carries the time at which it was sent, and comes back as it was. Both threads are raised
+//! One thread sends, one reads. Each request carries the time at which it was sent and whether it counts, and comes back as it was. Both threads are raised
 //! above all others if the system allows it: what is measured is how long requests wait in the server, not here.
 
 use std::io::{self, Read, Write};
@@ -142,6 +142,7 @@ fn send(
         let mut request = [0; LENGTH];
         // How late the system wakes this thread is not the server's. Nor does a server that is late get fewer requests.
         request[..8].copy_from_slice(&(now.as_nanos() as u64).to_le_bytes());
+        request[8] = u8::from(due >= schedule.warm_up);
         // Before it can be answered.
         sent.fetch_add(1, Ordering::Relaxed);
         let stream = &mut streams[turn];
@@ -157,8 +158,7 @@ fn send(
 struct Reader<'a> {
     inward: &'a mut [Inward],
     start: Instant,
-    /// Requests sent in between count.
-    begin: Duration,
+    /// When sending ends.
     end: Duration,
     answers: usize,
     outcome: Outcome,
@@ -167,9 +167,9 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(inward: &'a mut [Inward], schedule: Schedule, start: Instant) -> io::Result<Reader<'a>> {
         let latencies_ns = Histogram::new(3).map_err(io::Error::other)?;
-        let (begin, end) = (schedule.warm_up, schedule.warm_up + schedule.time);
+        let end = schedule.warm_up + schedule.time;
         let outcome = Outcome { requests: 0, latencies_ns };
-        Ok(Reader { inward, start, begin, end, answers: 0, outcome })
+        Ok(Reader { inward, start, end, answers: 0, outcome })
     }
 
     /// Reads what there is.
@@ -186,17 +186,18 @@ impl<'a> Reader<'a> {
                 from.filled = 0;
                 let (stamp, rest) = from.buffer.split_at(8);
                 let stamp = u64::from_le_bytes(stamp.try_into().expect("eight of them"));
-                if rest.iter().any(|&byte| byte != 0) {
+                if rest[0] > 1 || rest[1..].iter().any(|&byte| byte != 0) {
                     return Err(io::Error::other("the server answered something else"));
                 }
-                self.answered(Duration::from_nanos(stamp))?;
+                let counts = rest[0] == 1;
+                self.answered(Duration::from_nanos(stamp), counts)?;
             }
         }
     }
 
-    fn answered(&mut self, sent: Duration) -> io::Result<()> {
+    fn answered(&mut self, sent: Duration, counts: bool) -> io::Result<()> {
         self.answers += 1;
-        if sent >= self.begin {
+        if counts {
             let latency = self.start.elapsed().min(self.end).saturating_sub(sent);
             self.outcome.requests += 1;
             self.outcome
