@@ -61,6 +61,15 @@ impl<T: AsRawFd> Source for Fd<T> {
     }
 }
 
+impl Direction {
+    pub(crate) fn interest(self) -> Interest {
+        match self {
+            Direction::Read => Interest::READABLE,
+            Direction::Write => Interest::WRITABLE,
+        }
+    }
+}
+
 impl<T: AsRawFd> AsyncFd<T> {
     /// Watches over a file descriptor, in both directions.
     ///

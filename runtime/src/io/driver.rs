@@ -24,9 +24,7 @@ use mio::{Interest, Token};
 
 #[cfg(filch_loom)]
 use self::poller::{Alarm, Event, Events, Poll, Registry};
-use super::readiness::{
-    Direction, ERROR, GENERATION_BITS, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED,
-};
+use super::readiness::{ERROR, GENERATION_BITS, READ, READ_CLOSED, Readiness, WRITE, WRITE_CLOSED};
 use super::slab::Slab;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering, TryLock, TryLockGuard};
 use crate::sys;
@@ -250,17 +248,6 @@ fn flags(event: &Event) -> u64 {
     flags
 }
 
-#[cfg(unix)]
-impl Direction {
-    #[cfg_attr(not(unix), allow(dead_code, reason = "for file descriptors"))]
-    pub(crate) fn interest(self) -> Interest {
-        match self {
-            Direction::Read => Interest::READABLE,
-            Direction::Write => Interest::WRITABLE,
-        }
-    }
-}
-
 fn token(index: u32, generation: u32) -> Token {
     debug_assert!(index >> INDEX_BITS == 0);
     debug_assert!(u64::from(generation) >> GENERATION_BITS == 0);
@@ -275,6 +262,7 @@ fn split(token: Token) -> (u32, u32) {
 #[cfg(all(test, not(filch_loom)))]
 mod tests {
     use super::*;
+    use crate::io::Direction;
 
     /// Two connected sockets, the first of them watched over, and its place.
     fn watched(driver: &Driver) -> (mio::net::UdpSocket, std::net::UdpSocket, u32) {

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_bucket_begins_with_a_power_of_two() {
         let spread = Spread::default();
-        [0, 1, 2, 3, 4, 1023, 1024, u64::MAX].map(|ns| spread.add(ns));
+        [0, 1, 2, 3, 4, 1023, 1024, u64::MAX].iter().for_each(|&ns| spread.add(ns));
         let filled: Vec<_> = (0..BUCKETS).map(|i| spread.buckets[i].get()).collect();
         let mut expected = vec![0; BUCKETS];
         expected[..3].copy_from_slice(&[2, 2, 1]);
