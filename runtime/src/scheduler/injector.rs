@@ -30,15 +30,19 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    fn pop(&mut self) -> Option<Runnable> {
+    fn len(&self) -> usize {
+        self.tasks.len() + self.behind.iter().map(Chain::len).sum::<usize>()
+    }
+}
+
+impl Iterator for Ready {
+    type Item = Runnable;
+
+    fn next(&mut self) -> Option<Runnable> {
         if self.tasks.len() == 0 {
             self.tasks = self.behind.pop_front()?;
         }
         self.tasks.pop()
-    }
-
-    fn len(&self) -> usize {
-        self.tasks.len() + self.behind.iter().map(Chain::len).sum::<usize>()
     }
 }
 
@@ -96,8 +100,8 @@ impl Injector {
         }
         let before = ready.len();
         let share = share(before);
-        let first = ready.pop()?;
-        (1..share).map_while(|_| ready.pop()).for_each(|task| to.push(task));
+        let first = ready.next()?;
+        ready.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
         let left = ready.len();
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
         self.left.store(left, Ordering::Relaxed);
