@@ -162,6 +162,15 @@ mod runtime {
     }
 
     #[test]
+    fn injector_count_park() {
+        Proof::of("injector: push ∥ count ∥ last park", queues::injector_count_last_park)
+            .preemptions(3)
+            .about(&[])
+            .seeded("count-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
     fn shutdown_wake_close() {
         Proof::of("shutdown: wake ∥ close", shutdown::wake_close)
             .and("close ∥ leave", shutdown::close_leave)

@@ -186,3 +186,44 @@ pub fn injector_push_close() {
     assert!(injector.is_empty(), "MODEL: a closed injector stays empty");
     assert!(sum.load(Ordering::Relaxed) == 1, "MODEL: the task runs once");
 }
+
+/// Somebody counts what is pushed, and turns it round for that, while the only worker goes to sleep. It may have found nothing
+/// in that moment, after the pusher found it awake: so who counts does as who pushes.
+pub fn injector_count_last_park() {
+    let (sum, injector) = (Arc::new(AtomicUsize::new(0)), Arc::new(Injector::new()));
+    let sleep = Arc::new(Sleep::new(None));
+    let worker = {
+        let (injector, sleep) = (injector.clone(), sleep.clone());
+        thread::spawn(move || {
+            let queue = Queue::new();
+            let task = loop {
+                if let Some(popped) = injector.pop(&queue, |len| len) {
+                    break popped.first;
+                }
+                sleep.announce(0, false);
+                while injector.is_empty() && !sleep.park(0) {}
+                let _ = sleep.retract(0);
+                let _ = sleep.stop_search();
+            };
+            run_on(task);
+        })
+    };
+    let counter = {
+        let (injector, sleep) = (injector.clone(), sleep.clone());
+        thread::spawn(move || {
+            let count = injector.count();
+            assert!(count <= 1, "MODEL: nothing is counted twice");
+            if count > 0 && !seeded("count-silently") {
+                notify_fence();
+                let _ = sleep.notify_one();
+            }
+        })
+    };
+    injector.push(adds(&sum, 1)).expect("MODEL: it is open");
+    notify_fence();
+    let _ = sleep.notify_one();
+    counter.join().unwrap();
+    worker.join().unwrap();
+    assert!(sum.load(Ordering::Relaxed) == 1, "MODEL: the task runs once");
+    assert!(injector.count() == 0 && injector.is_empty(), "MODEL: it was the only one");
+}
