@@ -1,4 +1,4 @@
-//! What `/metrics` tells: how long requests took, by route, and what the runtime is doing.
+//! What `/metrics` tells of requests: how long they took, by route.
 //!
 //! A histogram here is a counter for each range of durations. To count costs one atomic addition; how long the
 //! slowest hundredth took is worked out by whoever reads two readings and takes the difference, Prometheus or the page.
@@ -12,6 +12,7 @@ use filch::Handle;
 use hyper::StatusCode;
 
 use crate::routes::Route;
+use crate::runtime_figures;
 
 /// From 1 µs to 16 s, two for each doubling: a percentile is told within a fifth.
 const BUCKETS: usize = 49;
@@ -93,8 +94,9 @@ impl Figures {
     /// In the text format of Prometheus.
     pub(crate) fn text(&self, runtime: &Handle) -> String {
         let mut text = String::with_capacity(32 * 1024);
-        let written =
-            self.write_requests(&mut text).and_then(|()| write_runtime(&mut text, runtime));
+        let written = self
+            .write_requests(&mut text)
+            .and_then(|()| runtime_figures::write(&mut text, runtime));
         written.expect("a string takes everything");
         text
     }
@@ -155,56 +157,11 @@ impl Figures {
     }
 }
 
-fn write_runtime(text: &mut String, runtime: &Handle) -> fmt::Result {
-    let compute = runtime.compute_load();
-    let (blocking_queued, blocking_threads) = runtime.blocking_load();
-    let text = &mut *text;
-    single(
-        text,
-        "filch_compute_queued",
-        "gauge",
-        "Compute jobs that wait for a thread.",
-        compute.queued,
-    )?;
-    single(text, "filch_compute_running", "gauge", "Compute jobs that run.", compute.running)?;
-    single(text, "filch_compute_threads", "gauge", "Threads for them.", compute.threads)?;
-    single(
-        text,
-        "filch_compute_started_total",
-        "counter",
-        "Compute jobs started so far.",
-        compute.started,
-    )?;
-    let waited = compute.waited.as_secs_f64();
-    single(
-        text,
-        "filch_compute_waited_seconds_total",
-        "counter",
-        "What they waited for a thread.",
-        waited,
-    )?;
-    single(
-        text,
-        "filch_blocking_queued",
-        "gauge",
-        "Blocking jobs that wait for a thread.",
-        blocking_queued,
-    )?;
-    single(text, "filch_blocking_threads", "gauge", "Threads for them.", blocking_threads)?;
-    single(
-        text,
-        "filch_tasks_waiting",
-        "gauge",
-        "Tasks that wait for something.",
-        runtime.tasks().len(),
-    )
-}
-
-fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+pub(crate) fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn single(
+pub(crate) fn single(
     text: &mut String,
     name: &str,
     kind: &str,

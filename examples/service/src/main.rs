@@ -26,7 +26,7 @@
 //! - [`server`]: connections, and how they end. `SIGTERM` means: no more of them, but what has begun is answered.
 //! - [`routes`]: requests, and what can go wrong with them.
 //! - [`picture`]: the work. It knows nothing of all the rest, but looks now and then whether it is still wanted.
-//! - [`figures`]: what `/metrics` tells.
+//! - [`figures`] and [`runtime_figures`]: what `/metrics` tells.
 //! - [`load`]: the other side.
 //!
 //! The place where computing and waiting meet is one line of `routes.rs`: `filch::spawn_compute`. Workers, which
@@ -38,6 +38,7 @@ mod figures;
 mod load;
 mod picture;
 mod routes;
+mod runtime_figures;
 mod server;
 
 use std::error::Error;

@@ -7,7 +7,7 @@ use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn start(chromium: PathBuf, driver: PathBuf) -> Browser {
+    fn start(chromium: &Path, driver: &Path) -> Browser {
         let mut driver = Command::new(driver)
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -71,7 +71,7 @@ impl Browser {
         let answer = browser.ask(
             "POST",
             "/session",
-            json!({"capabilities": {"alwaysMatch": {
+            &json!({"capabilities": {"alwaysMatch": {
                 "browserName": "chrome",
                 "goog:loggingPrefs": {"browser": "ALL"},
                 "goog:chromeOptions": {"binary": chromium, "args": options},
@@ -82,7 +82,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let stream = TcpStream::connect_timeout(&self.address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let session = self.session.as_ref().map(|id| format!("/session/{id}")).unwrap_or_default();
@@ -98,7 +98,7 @@ impl Browser {
     /// Runs this in the page.
     #[track_caller]
     fn script(&self, script: &str) -> Value {
-        self.ask("POST", "/execute/sync", json!({"script": script, "args": []}))
+        self.ask("POST", "/execute/sync", &json!({"script": script, "args": []}))
     }
 
     /// Asks the page until the answer is what it should be.
@@ -118,7 +118,7 @@ impl Browser {
     /// What the console has got.
     #[track_caller]
     fn console(&self) -> Value {
-        self.ask("POST", "/se/log", json!({"type": "browser"}))
+        self.ask("POST", "/se/log", &json!({"type": "browser"}))
     }
 }
 
@@ -158,8 +158,8 @@ fn the_page_draws_and_goes_on_drawing() {
         }
     };
     let service = Service::start(&[]);
-    let browser = Browser::start(chromium, driver);
-    browser.ask("POST", "/url", json!({"url": format!("http://{}/", service.address)}));
+    let browser = Browser::start(&chromium, &driver);
+    browser.ask("POST", "/url", &json!({"url": format!("http://{}/", service.address)}));
 
     // A line has two points at least; the page's own readings are the first to have one.
     let points = |value: &Value| value.as_str().unwrap().matches(['M', 'L']).count();

@@ -42,10 +42,20 @@ fn each_route_answers_and_is_counted() {
         (r#"service_requests_in_flight{route="/metrics"}"#, 1.0),
         ("filch_compute_started_total", 2.0), // the sample is drawn there as well
         ("filch_compute_queued", 0.0),
+        ("filch_workers", 2.0),
+        ("filch_panicked_total", 0.0),
+        (r#"filch_poll_seconds_bucket{le="0.000000002"}"#, 0.0),
     ] {
         assert_eq!(service.figure(name), value, "{name}");
     }
-    assert!(service.figure(r#"service_request_seconds_sum{route="/thumbnail"}"#) > 0.0);
+    for name in [
+        r#"service_request_seconds_sum{route="/thumbnail"}"#,
+        "filch_polls_total",
+        "filch_tasks_alive",
+        "filch_poll_seconds_count",
+    ] {
+        assert!(service.figure(name) > 0.0, "{name}");
+    }
     assert_eq!(service.complaints(), [""; 0]);
 }
 
