@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What takes longer than this hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// What takes longer than this hangs. (Threads that compute are of low priority: with other work on the machine they wait.)
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service of its own at a port of its choice. It is killed at the latest when this is dropped.
 pub(crate) struct Service {
