@@ -65,12 +65,17 @@ impl OfRoute {
 pub(crate) struct Figures {
     routes: [OfRoute; Route::ALL.len()],
     connections: AtomicUsize,
+    head_timeouts: AtomicU64,
 }
 
 impl Figures {
     pub(crate) fn new() -> Arc<Figures> {
         let routes = Route::ALL.map(|_| OfRoute::new());
-        Arc::new(Figures { routes, connections: AtomicUsize::new(0) })
+        Arc::new(Figures {
+            routes,
+            connections: AtomicUsize::new(0),
+            head_timeouts: AtomicU64::new(0),
+        })
     }
 
     /// A connection, until the guard is dropped.
@@ -83,6 +88,11 @@ impl Figures {
         }
         self.connections.fetch_add(1, Relaxed);
         Connection(Arc::clone(self))
+    }
+
+    /// A connection was closed because no whole head came in time.
+    pub(crate) fn head_timeout(&self) {
+        self.head_timeouts.fetch_add(1, Relaxed);
     }
 
     /// A request whose head has been read.
@@ -153,7 +163,10 @@ impl Figures {
             )?;
         }
         let connections = self.connections.load(Relaxed);
-        single(text, "service_connections", "gauge", "Open connections.", connections)
+        single(text, "service_connections", "gauge", "Open connections.", connections)?;
+        let help = "Connections closed because no whole head of a request came in time.";
+        let timeouts = self.head_timeouts.load(Relaxed);
+        single(text, "service_head_timeouts_total", "counter", help, timeouts)
     }
 }
 

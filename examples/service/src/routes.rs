@@ -61,7 +61,7 @@ impl Route {
         if self == Route::Thumbnail { "POST" } else { "GET, HEAD" }
     }
 
-    /// What comes of a request that asks for nothing special takes no time, and needs no body.
+    /// (Where there is nothing, every method is answered with that.)
     fn takes(self, method: &Method) -> bool {
         match self {
             Route::Thumbnail => method == Method::POST,
