@@ -30,19 +30,33 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
+    /// (Nearly always nobody has counted, and there is nothing behind.)
+    #[inline]
     fn len(&self) -> usize {
-        self.tasks.len() + self.behind.iter().map(Chain::len).sum::<usize>()
+        self.tasks.len() + if self.behind.is_empty() { 0 } else { self.len_behind() }
+    }
+
+    #[cold]
+    fn len_behind(&self) -> usize {
+        self.behind.iter().map(Chain::len).sum()
+    }
+
+    #[cold]
+    fn next_behind(&mut self) -> Option<Runnable> {
+        self.tasks = self.behind.pop_front()?;
+        self.tasks.pop()
     }
 }
 
 impl Iterator for Ready {
     type Item = Runnable;
 
+    #[inline]
     fn next(&mut self) -> Option<Runnable> {
-        if self.tasks.len() == 0 {
-            self.tasks = self.behind.pop_front()?;
+        match self.tasks.pop() {
+            None if !self.behind.is_empty() => self.next_behind(),
+            next => next,
         }
-        self.tasks.pop()
     }
 }
 
