@@ -39,6 +39,19 @@
 //!   each; the difference of both for each request.
 //! - *Handlers* that compute do the same number of steps for each contender, so many as take the time said on an idle core.
 //!
+//! # How servers that compute are measured
+//!
+//! The workloads *beside n jobs* have servers in processes of their own, too; each keeps so many jobs in flight, each of which needs 20 ms
+//! CPU. The load is not a closed loop but *paced*: 4,000 requests a second over 20 connections, whether or not answers come, so a server
+//! whose connections starve is asked as often as one that answers at once. A request that has no answer when sending ends counts
+//! with its age then. The two threads that send and read are made real-time threads (by `chrt`, which only root may; else a nice level of
+//! -20, else nothing, and stderr says so): the server's threads do not keep them waiting. Jobs are counted in twentieths, by the
+//! server. What the lane reaches depends on the machine's scheduler: nice levels mean most where nobody else runs.
+//!
+//! *All blocked* is in this process. What is measured is how long a task waits from when it can run until it runs. The
+//! blockers let go as soon as it has run, or after 60 ms. So filch is tried 20 times a round for each place; tokio, where it is the whole
+//! 60 ms, twice. *Longest* is that of a round; the range's upper end is the longest of all.
+//!
 //! # How to read the ratio
 //!
 //! | the cell says | meaning | better |
@@ -58,7 +71,7 @@
 //! - `harness`: turns, rounds, processes. `stats`: median, percentiles.
 //! - `report`, `plot`, `machine`: the table, the picture, and where it was measured.
 //! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
-//!   compute.
+//!   compute. `paced`: who asks servers that compute.
 //! - `usage`: CPU time and memory of this process.
 
 mod cli;

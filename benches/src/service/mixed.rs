@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
 use std::io::{self, BufRead, Write};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -113,24 +112,22 @@ fn run<C: Computes>(
 }
 
 /// One job in flight, whenever jobs are wanted.
-fn keep_up<C: Computes>(
+async fn keep_up<C: Computes>(
     place: Arc<C>,
     jobs: Arc<Jobs>,
     mix: Mix,
     told: async_channel::Receiver<()>,
     end: async_channel::Sender<()>,
-) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        while let Ok(()) = told.recv().await {
-            while jobs.wanted.load(Ordering::Relaxed) {
-                let here = Arc::clone(&jobs);
-                let answer = place.compute(move || here.compute(mix)).await;
-                assert_eq!(answer.len(), mix.bytes);
-                drop(answer);
-            }
-            if end.send(()).await.is_err() {
-                return;
-            }
+) {
+    while let Ok(()) = told.recv().await {
+        while jobs.wanted.load(Ordering::Relaxed) {
+            let here = Arc::clone(&jobs);
+            let answer = place.compute(move || here.compute(mix)).await;
+            assert_eq!(answer.len(), mix.bytes);
+            drop(answer);
+        }
+        if end.send(()).await.is_err() {
+            return;
         }
     }
 }

@@ -21,11 +21,13 @@ const FULL: Schedule = Schedule {
     interval: Duration::from_micros(250),
     warm_up: Duration::from_millis(150),
     time: Duration::from_millis(700),
+    first: true,
 };
 const QUICK: Schedule = Schedule {
     interval: Duration::from_millis(1),
     warm_up: Duration::from_millis(2),
     time: Duration::from_millis(10),
+    first: false,
 };
 
 /// Rounds in which others use more than so many cores are repeated, so often.

@@ -185,7 +185,7 @@ impl<S: Serves> Stage<S> {
                 let start = hear(&blockers);
                 Some(hear(&ran) - start)
             }
-            Place::Socket => Some(self.wait_for_socket(&gate, blocked, &blockers, runs, &ran)?),
+            Place::Socket => Some(self.wait_for_socket(&gate, &blocked, &blockers, runs, &ran)?),
             Place::Timer => {
                 let (sleeps, asleep) = mpsc::channel();
                 S::detach(self.runtime.spawn_remote(async move {
@@ -225,7 +225,7 @@ impl<S: Serves> Stage<S> {
     fn wait_for_socket(
         &mut self,
         gate: &Arc<Gate>,
-        blocked: Sender<Instant>,
+        blocked: &Sender<Instant>,
         blockers: &Receiver<Instant>,
         runs: Sender<Instant>,
         ran: &Receiver<Instant>,
@@ -247,7 +247,7 @@ impl<S: Serves> Stage<S> {
         });
         // Both wait, and so does a worker, in the driver.
         thread::sleep(Duration::from_millis(5));
-        self.block(self.workers - 1, gate, &blocked, blockers);
+        self.block(self.workers - 1, gate, blocked, blockers);
         self.outside[0].write_all(&[0])?;
         hear(blockers);
         let start = Instant::now();
