@@ -16,7 +16,7 @@ mod runtime {
     use filch_loom_primitive::Whim;
     use filch_under_loom::__models::{
         blocking, cancel, compute, driver, group, io, local, queues, quiet, root, shutdown, sleep,
-        task,
+        spare, task,
     };
 
     use super::proves::Proof;
@@ -280,6 +280,58 @@ mod runtime {
             .preemptions(2)
             .about(&[])
             .seeded("rest-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn spare_summon() {
+        Proof::of("spare: a push ∥ a spare worker goes to rest", spare::push_stuck)
+            .and("a push ∥ the worker that was stuck parks", spare::push_returns)
+            .and("summon ∥ it goes to rest", spare::dismiss_summon)
+            .preemptions(1)
+            .max_secs(240)
+            .about(&[])
+            .seeded("summon-silently", "deadlock")
+            .seeded("come-back-uncounted", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn spare_dismiss() {
+        Proof::of("spare: dismiss ∥ the runtime drains", spare::dismiss_drain)
+            .and("dismiss ∥ it has a task", spare::dismiss_with_task)
+            .and("dismiss ∥ a push is left to it", spare::dismiss_push)
+            .preemptions(1)
+            .max_secs(240)
+            .about(&[])
+            .seeded("rest-unheard", "deadlock")
+            .seeded("hand-over-silently", "deadlock")
+            .seeded("rest-without-a-look", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn spare_slot() {
+        Proof::of("spare: put ∥ open ∥ another parks", spare::slot_put_open_park)
+            .and("block_in_place ∥ another parks", spare::block_park)
+            .preemptions(1)
+            .max_secs(240)
+            .about(&[])
+            .seeded("say-it-once", "deadlock")
+            .seeded("help-without-fence", "deadlock")
+            .seeded("look-past-slots", "deadlock")
+            .seeded("block-silently", "deadlock")
+            .check();
+    }
+
+    #[test]
+    fn spare_close() {
+        Proof::of("spare: the end ∥ it rests", spare::rest_close)
+            .and("the end ∥ it is summoned", spare::summon_close)
+            .preemptions(1)
+            .max_secs(240)
+            .about(&[])
+            .seeded("rest-for-ever", "deadlock")
             .check();
     }
 

@@ -43,3 +43,4 @@ pub use crate::compute::models as compute;
 pub use crate::group::models as group;
 pub use crate::scheduler::monitor::models as driver;
 pub use crate::scheduler::quiet::models as quiet;
+pub use crate::scheduler::worker::models as spare;

@@ -206,7 +206,7 @@ impl Sampler {
         Some(self.period)
     }
 
-    fn sample(&mut self, now: Instant, is_late: bool) {
+    pub(super) fn sample(&mut self, now: Instant, is_late: bool) {
         let scheduler = self.scheduler;
         self.idle = if scheduler.is_still() && self.spares == 0 { self.idle + 1 } else { 0 };
         let Polls { stuck, next_waits, loot } = self.look_at_polls(now, is_late);
@@ -235,6 +235,10 @@ impl Sampler {
                 Some(before) if before.seen == seen => {
                     self.polls[i] = Some(before);
                     if gives_way || !is_late {
+                        #[cfg(filch_loom)] // A twin says it once.
+                        if crate::primitive::seeded("say-it-once") && entry.slot.is_open() {
+                            continue;
+                        }
                         polls.stuck += 1;
                         entry.slot.open();
                         polls.loot |= entry.slot.has_loot();
@@ -278,13 +282,20 @@ impl Sampler {
     }
 
     /// Somebody must come: one who sleeps, or a spare one.
-    fn help(&mut self, stuck: usize) {
+    pub(super) fn help(&mut self, stuck: usize) {
         let scheduler = self.scheduler;
+        // Before the first look at the workers: one that is seen awake sees what was opened for it, when it goes to
+        // sleep.
+        #[cfg(filch_loom)] // A twin does without.
+        if !crate::primitive::seeded("help-without-fence") {
+            notify_fence();
+        }
+        #[cfg(not(filch_loom))]
+        notify_fence();
         if scheduler.is_anybody_searching() {
             return;
         }
         if scheduler.is_anybody_parked() {
-            notify_fence();
             scheduler.notify(0);
         } else if stuck > self.spares && self.spares < self.most_spares {
             self.summon();

@@ -50,6 +50,11 @@ impl Slot {
         self.open.store(false, Ordering::Relaxed);
     }
 
+    #[cfg(filch_loom)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Is there anything for a thief?
     pub(crate) fn has_loot(&self) -> bool {
         self.open.load(Ordering::Relaxed) && !self.is_empty()

@@ -22,6 +22,8 @@ use crossbeam_utils::CachePadded;
 use self::care::{Care, Open};
 use self::events::Events;
 pub(crate) use self::spare::block_in_place;
+#[cfg(filch_loom)]
+pub use self::spare::models;
 use super::queue::{Queue, Steal};
 use super::quiet::Quiet;
 use super::sleep::{WORKERS_PER_SET, notify_fence};
