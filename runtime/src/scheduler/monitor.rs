@@ -17,7 +17,9 @@
 //! A worker that is woken although there is nothing to do goes to sleep again, and this time in the driver. A poll's
 //! time is counted from the first sample that saw it, so no report says more than was; a poll that is longer than the
 //! threshold by two periods is always seen. Should the monitor itself be late by a period (its thread had no
-//! processor, and perhaps the workers had none either), nobody counts as stuck in that sample.
+//! processor, and perhaps the workers had none either), nobody counts as stuck in that sample, and nobody is
+//! dismissed. But if it is late again, it is always late, because the machine is busy or its clock ticks slowly: then
+//! they count all the same, or nobody would ever come.
 //!
 //! # When nothing happens
 //!
@@ -111,6 +113,8 @@ pub(crate) struct Sampler {
     most_spares: usize,
     stalls: Stalls,
     last: Option<Instant>,
+    /// The last sample was late.
+    was_late: bool,
     period: Duration,
     idle: u32,
     /// For each worker, regular and spare, the poll it was in, and since when.
@@ -173,6 +177,7 @@ impl Sampler {
             most_spares: most_spares.min(workers / 2),
             stalls,
             last: None,
+            was_late: false,
             period: PERIOD,
             idle: 0,
             polls: vec![None; workers].into(),
@@ -208,6 +213,8 @@ impl Sampler {
 
     pub(super) fn sample(&mut self, now: Instant, is_late: bool) {
         let scheduler = self.scheduler;
+        let was_late = std::mem::replace(&mut self.was_late, is_late);
+        let is_late = is_late && !was_late;
         self.idle = if scheduler.is_still() && self.spares == 0 { self.idle + 1 } else { 0 };
         let Polls { stuck, next_waits, loot } = self.look_at_polls(now, is_late);
         let work_waits = loot || scheduler.is_work_visible(&self.table, None);
@@ -215,7 +222,9 @@ impl Sampler {
         if !is_late && (stuck > 0 && work_waits || driver == Manned::NotSinceLastSample) {
             self.help(stuck);
         }
-        self.dismiss(stuck);
+        if !is_late {
+            self.dismiss(stuck);
+        }
         let may_be_late = work_waits || next_waits || driver != Manned::Yes;
         self.period = if may_be_late { SHORT_PERIOD } else { PERIOD };
     }
@@ -317,6 +326,7 @@ impl Sampler {
                          one: {error}"
                     );
                 }
+                self.look_into_driver();
                 return;
             }
         }
@@ -358,3 +368,93 @@ impl Sampler {
 #[path = "../../../loom-tests/src/models/driver.rs"]
 #[allow(missing_docs)]
 pub mod models;
+
+#[cfg(all(test, not(filch_loom)))]
+mod tests {
+    use std::panic::Location;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::io::{self as filch_io, Door};
+    use crate::scheduler::worker::Worker;
+    use crate::scheduler::{Cause, OnWorkers, schedule};
+    use crate::task::{Runnable, cell};
+
+    /// A worker that is stuck, a task that waits for another one, and the monitor.
+    struct Stuck {
+        sampler: Sampler,
+        scheduler: &'static Scheduler,
+        /// Which spare workers were started.
+        started: Arc<Mutex<Vec<usize>>>,
+        _worker: Worker,
+    }
+
+    fn task(owner: &'static Scheduler) -> Runnable {
+        let new = cell::Spawn { owner, site: Location::caller(), home: None, extra: None };
+        let (task, handle) = cell::spawn::<OnWorkers, _>(async {}, new);
+        drop(handle);
+        task
+    }
+
+    fn stuck(starts: fn() -> io::Result<()>) -> Stuck {
+        // (It is given back to nobody.)
+        let scheduler = Scheduler::obtain(1);
+        let table = Arc::new(Table::new(1));
+        let worker = Worker::new(scheduler, Arc::clone(&table), 0, None);
+        let (stuck, waiting) = (task(scheduler), task(scheduler));
+        table.entries().for_each(|(_, entry)| entry.polling.set(stuck.header()));
+        schedule(scheduler, waiting, Cause::Spawn);
+        let started = Arc::new(Mutex::new(Vec::new()));
+        let start = {
+            let started = Arc::clone(&started);
+            move |index| {
+                started.lock().unwrap().push(index);
+                starts()
+            }
+        };
+        let stalls = Stalls::new(Duration::MAX, None);
+        let sampler = Sampler::new(scheduler, table, 1, stalls, Box::new(start));
+        Stuck { sampler, scheduler, started, _worker: worker }
+    }
+
+    #[test]
+    fn a_monitor_that_is_late_once_waits_and_one_that_always_is_helps() {
+        let starts = |late: &[bool]| {
+            let this = &mut stuck(|| Ok(()));
+            for &is_late in late {
+                this.sampler.sample(Instant::now(), is_late);
+            }
+            this.started.lock().unwrap().clone()
+        };
+        assert_eq!(starts(&[false, false]), [1], "in time");
+        // Perhaps the worker had no processor.
+        assert_eq!(starts(&[false, true]), []);
+        assert_eq!(starts(&[false, true, false]), [1], "but still stuck");
+        assert_eq!(starts(&[false, true, true]), [1], "late again");
+        assert_eq!(starts(&[true, true]), [1], "always late");
+    }
+
+    #[test]
+    fn a_spare_worker_is_not_dismissed_because_the_monitor_is_late() {
+        let mut this = stuck(|| Ok(()));
+        for is_late in [false, false, true, false, true, false, true, false] {
+            this.sampler.sample(Instant::now(), is_late);
+            assert!(this.sampler.too_many == 0, "one is stuck, and one has come");
+        }
+        assert_eq!(*this.started.lock().unwrap(), [1]);
+    }
+
+    #[test]
+    fn if_the_system_refuses_a_spare_worker_the_monitor_looks_into_the_driver() {
+        let mut this = stuck(|| Err(io::Error::other("planned")));
+        filch_io::enter(Some(this.scheduler.door()));
+        let driver = Door::current_driver().unwrap();
+        filch_io::enter(None);
+        this.sampler.sample(Instant::now(), false);
+        let before = driver.turns();
+        this.sampler.sample(Instant::now(), false);
+        assert_eq!(*this.started.lock().unwrap(), [1]);
+        assert_eq!(driver.turns(), before + 1);
+        assert!(!this.scheduler.is_still(), "its worker is awake");
+    }
+}
