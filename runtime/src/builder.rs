@@ -281,7 +281,7 @@ impl Builder {
     }
 
     /// Told of each poll that takes longer than [`stall_threshold`](Builder::stall_threshold), while it runs, on
-    /// the timer's thread: it must be quick. A panic in it ends there. By default a line goes to stderr, at most
+    /// the timer's thread: it must be quick, and may not wait for tasks (that panics). A panic in it ends there. By default a line goes to stderr, at most
     /// one in 10 s for each place where such tasks are spawned.
     ///
     /// ```

@@ -149,6 +149,8 @@ pub(crate) fn at_drop(handle: &Handle, threads: &mut Vec<thread::JoinHandle<()>>
         return;
     }
     threads.drain(..).for_each(|thread| drop(thread.join()));
+    // Of spare workers nobody can wait for the thread, and they may poll something still.
+    let _ = handle.wait_for_workers(Duration::MAX);
     let deadline = Instant::now() + LAST_WAIT;
     let _ = handle.blocking().wait_until_gone(deadline);
     let _ = handle.compute().wait_until_gone(deadline);

@@ -356,3 +356,93 @@ fn stalls_are_reported_all_of_them_and_no_others() {
     }
     assert!(reports.iter().all(|stall| stall.elapsed >= threshold));
 }
+
+#[test]
+fn a_dropped_runtime_waits_for_spare_workers_as_for_the_others() {
+    let runtime = runtime(1);
+    let blocked = block_all(&runtime, 1);
+    let (begins, began) = mpsc::channel();
+    let (go, until) = mpsc::channel();
+    let (ended, end) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        begins.send(()).unwrap();
+        until.recv_timeout(STUCK).expect("told to go on");
+        ended.send(()).unwrap();
+    }));
+    began.recv_timeout(STUCK).expect("a spare worker begins");
+    release(blocked);
+    let other = std::thread::spawn(move || {
+        // (If the drop does not wait, it is over by then.)
+        std::thread::sleep(100 * MS);
+        go.send(()).unwrap();
+    });
+    drop(runtime);
+    assert!(end.try_recv().is_ok(), "a poll still runs, and the runtime is gone");
+    other.join().unwrap();
+}
+
+#[test]
+fn block_in_place_may_be_nested_in_itself_in_local_tasks_and_in_another_runtime() {
+    let runtime = runtime(1);
+    let handle = runtime.handle();
+    let run = move |n| {
+        let mut inner = handle.spawn(async move { n });
+        inner.join_timeout(STUCK).expect("somebody runs it").unwrap()
+    };
+    let (twice, there) = (run.clone(), run.clone());
+    let mut nested = runtime.spawn(async move {
+        let inner = filch::block_in_place(|| filch::block_in_place(|| twice(1)) + twice(2));
+        // Outside again: what is woken is for this worker.
+        drop(filch::spawn(async {}));
+        inner + filch::block_in_place(|| twice(3))
+    });
+    assert_eq!(nested.join_timeout(STUCK).expect("it ends").unwrap(), 6);
+    let mut local = runtime.spawn_local(move || async move {
+        let here = std::rc::Rc::new(run(4).min(0) + 1);
+        filch::yield_now().await;
+        *here
+    });
+    // Not allowed outside `block_in_place`, on a worker.
+    assert!(local.join_timeout(STUCK).expect("it ends").unwrap_err().is_panic());
+    let mut local = runtime.spawn_local(move || async move {
+        let here = std::rc::Rc::new(5);
+        let other = filch::block_in_place(|| Runtime::new().unwrap());
+        let inner = filch::block_in_place(|| {
+            other.block_on(async { filch::block_in_place(|| there(6)) + 1 })
+        });
+        filch::block_in_place(|| drop(other));
+        filch::yield_now().await;
+        *here + inner
+    });
+    assert_eq!(local.join_timeout(STUCK).expect("it ends").unwrap(), 12);
+}
+
+#[test]
+fn a_stall_hook_may_panic_and_spawn_but_not_wait() {
+    type Hook = Box<dyn Fn(&filch::Handle) + Send + Sync>;
+    let hooks: [Hook; 3] = [
+        Box::new(|_| panic!("planned")),
+        Box::new(|handle| drop(handle.spawn(async {}))),
+        // For the very thread that it stands on.
+        Box::new(|handle| drop(handle.spawn(sleep(MS)).join_timeout(STUCK))),
+    ];
+    for hook in hooks {
+        let place = Arc::new(std::sync::OnceLock::<filch::Handle>::new());
+        let (called, calls) = mpsc::channel();
+        let handle = Arc::clone(&place);
+        let called = Mutex::new(called);
+        let builder = Runtime::builder().worker_threads(1).stall_threshold(10 * MS);
+        let builder = builder.on_stall(move |_| {
+            called.lock().unwrap().send(()).unwrap();
+            hook(handle.get().unwrap());
+        });
+        let runtime = builder.build().unwrap();
+        assert!(place.set(runtime.handle()).is_ok());
+        let blocked = block_all(&runtime, 1);
+        calls.recv_timeout(STUCK).expect("a stall");
+        let start = Instant::now();
+        runtime.spawn(sleep(MS)).join_timeout(STUCK).expect("there is still a timer").unwrap();
+        assert!(start.elapsed() < STUCK / 2, "the timer stood still");
+        release(blocked);
+    }
+}

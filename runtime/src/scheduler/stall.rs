@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Scheduler;
 use crate::task::TaskInfo;
 use crate::task::cell::contained;
+use crate::task::polling::{self, Blocking};
 
 /// The same spawn site is mentioned on stderr once in this time.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -75,7 +76,12 @@ impl Stalls {
             }
         });
         match &self.hook {
-            Some(hook) => contained(|| (hook.0)(&stall)),
+            Some(hook) => {
+                // If it waited for a task, it could be for one that waits for this thread.
+                let before = polling::set_blocking(Blocking::Refused);
+                contained(|| (hook.0)(&stall));
+                polling::set_blocking(before);
+            }
             None => self.say(&stall),
         }
     }
