@@ -23,7 +23,7 @@ const MAX_WIDTH: u32 = 2048;
 
 /// How long, and how much, is read of an upload that is refused, so that its sender comes to read why. (A connection that is
 /// closed on somebody who still sends is reset, and the answer may be lost on its way.)
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(3);
 const LINGER_BYTES: usize = 64_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

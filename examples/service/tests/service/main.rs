@@ -94,7 +94,7 @@ fn an_upload_over_the_limit_is_refused() {
     let service = Service::start(&["--max-body", "1000"]);
     let too_long = "the body is longer than 1000 bytes";
     // Announced, and sent all the same, more than the system's buffers take: it is not interrupted.
-    assert_refused(&service.ask("POST", "/thumbnail", &vec![0; 30_000_000]), 413, too_long);
+    assert_refused(&service.ask("POST", "/thumbnail", &vec![0; 12_000_000]), 413, too_long);
     // Announced by one who waits for a word.
     let head = "POST /thumbnail HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\
                 Connection: close\r\n\r\n";
