@@ -39,8 +39,10 @@ const PLACES: [(Place, &str, &str); 5] = [
     (Place::Timer, "lateness of a timer, median", "lateness of a timer, longest"),
 ];
 
-/// Tries of each place in a round: of those who help themselves, and of others.
+/// Tries of each place in a round by who helps itself.
+#[cfg(feature = "filch")]
 const TRIES: usize = 20;
+/// By others.
 const TRIES_OF_OTHERS: usize = 2;
 
 const SLEEP: Duration = Duration::from_millis(5);
