@@ -244,8 +244,30 @@ fn a_runtime_whose_spare_workers_have_come_and_gone_ends_as_ever() {
         let runtime = runtime(2);
         let blocked = block_all(&runtime, 4);
         release(blocked);
-        let report = runtime.shutdown(STUCK);
-        assert!(report.stuck.is_empty() && report.aborted == 0, "{report:?}");
+        ends_well(runtime);
+    }
+}
+
+/// Long before its grace is over.
+fn ends_well(runtime: Runtime) {
+    let start = Instant::now();
+    let report = runtime.shutdown(STUCK);
+    assert!(report.stuck.is_empty() && report.aborted == 0, "{report:?}");
+    assert!(start.elapsed() < STUCK / 2, "it waited for somebody who had gone");
+}
+
+/// Workers stand in sets of 32: the spare ones share one with others here, or have one to themselves.
+#[test]
+fn spare_workers_of_another_set_come_and_go_as_well() {
+    for workers in [20, 32, 33] {
+        let runtime = runtime(workers);
+        let blocked = block_all(&runtime, workers);
+        let tasks: Vec<_> = (0..100).map(|i| runtime.spawn(async move { i })).collect();
+        for (i, mut task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.join_timeout(STUCK).expect("somebody runs it").unwrap(), i);
+        }
+        release(blocked);
+        ends_well(runtime);
     }
 }
 
