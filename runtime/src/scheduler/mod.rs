@@ -38,7 +38,7 @@ use self::live::{Left, LiveList};
 use self::monitor::Monitor;
 use self::sample::Attention;
 use self::sleep::{Notified, Sleep, WORKERS_PER_SET, notify_fence};
-use self::table::{Entry, Table};
+use self::table::Table;
 use crate::error::JoinError;
 use crate::io::Door;
 use crate::primitive::unmodelled;
@@ -320,16 +320,8 @@ impl Scheduler {
     fn is_work_visible(&self, table: &Table, except: Option<usize>) -> bool {
         self.sets.iter().any(|set| !set.injector.is_empty() || !set.due.is_empty())
             || table.entries().any(|(i, entry)| {
-                Some(i) != except && !entry.stealer.is_empty() || Self::has_loot(entry)
+                Some(i) != except && !entry.stealer.is_empty() || entry.shows_loot()
             })
-    }
-
-    fn has_loot(entry: &Entry) -> bool {
-        #[cfg(filch_loom)] // A twin does not look there.
-        if crate::primitive::seeded("look-past-slots") {
-            return false;
-        }
-        entry.slot.has_loot()
     }
 
     fn is_watched(&self) -> bool {

@@ -114,6 +114,16 @@ impl Entry {
         self.gives_way.store(gives, Ordering::Relaxed);
     }
 
+    /// Is its slot a source of work for others?
+    #[inline]
+    pub(super) fn shows_loot(&self) -> bool {
+        #[cfg(filch_loom)] // A twin does not look there.
+        if crate::primitive::seeded("look-past-slots") {
+            return false;
+        }
+        self.slot.has_loot()
+    }
+
     /// How many polls have begun here.
     #[inline]
     pub(crate) fn polls(&self) -> u64 {
