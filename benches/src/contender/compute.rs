@@ -1,6 +1,5 @@
 //! Where servers compute: filch's lane, and three usual ways with tokio.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -23,12 +22,12 @@ impl Computes for FilchCompute {
         FilchCompute
     }
 
-    fn compute<F, T>(&self, call: F) -> impl Future<Output = T> + Send
+    async fn compute<F, T>(&self, call: F) -> T
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        Filch::join(filch::spawn_compute(call))
+        Filch::join(filch::spawn_compute(call)).await
     }
 }
 

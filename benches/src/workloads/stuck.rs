@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "filch")]
 use crate::contender::Filch;
-use crate::contender::{Serves, Tokio};
+use crate::contender::{Contender, Serves, Tokio};
 use crate::stats::{median, percentile};
-use crate::workload::{Entry, FILCH, Metric, Plan, Runner, Sample, TOKIO};
+use crate::workload::{Entry, Metric, Plan, Runner, Sample};
 
 /// Where the other task waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,9 +65,9 @@ pub(super) fn entries() -> Vec<Entry> {
         batch: Box::new(|_| PLACES.len()),
         contenders: vec![
             #[cfg(feature = "filch")]
-            Runner { contender: FILCH, start: Box::new(|plan| start::<Filch>(plan, TRIES)) },
+            Runner { contender: Filch::NAME, start: Box::new(|plan| start::<Filch>(plan, TRIES)) },
             Runner {
-                contender: TOKIO,
+                contender: Tokio::NAME,
                 start: Box::new(|plan| start::<Tokio>(plan, TRIES_OF_OTHERS)),
             },
         ],
