@@ -104,8 +104,9 @@ impl Sleep {
 
     /// Are all workers parked, with nobody searching? (One look at one word.)
     pub(crate) fn are_all_parked(&self) -> bool {
-        let members = u64::from(self.members.load(Ordering::Relaxed));
-        self.word.load(Ordering::Relaxed) & !WATCHED == members
+        // In this order: a spare worker that is summoned in between is one more member who is not parked.
+        let parked = self.word.load(Ordering::Relaxed) & !WATCHED;
+        parked == u64::from(self.members.load(Ordering::Relaxed))
     }
 
     /// Is anybody without work awake?
