@@ -488,6 +488,8 @@ impl Inner {
         let context = handle.clone();
         handle.thread_builder("compute").spawn(move || {
             let _present = present;
+            // It is started by the timer's thread, whose slices are short.
+            sys::ask_for_slices(sys::Slices::Usual);
             if let Some(nice) = _present.0.limits.nice {
                 sys::lower_this_thread(nice);
             }

@@ -137,7 +137,12 @@ impl Runtime {
             Sampler::new(scheduler, Arc::clone(&table), most, stalls, Box::new(start_spare));
         let compute = Lane::new(config.compute);
         let starter = compute.starter();
+        let mut has_begun = false;
         let each_turn = move || {
+            if !std::mem::replace(&mut has_begun, true) {
+                // What it is late with, everybody is late with.
+                sys::ask_for_slices(sys::Slices::Short);
+            }
             starter();
             sampler.look()
         };
@@ -512,7 +517,7 @@ impl Handle {
             let leaving = handle.clone();
             let _entered = context::enter(handle);
             filch_timer::set_shard(index.min(scheduler.workers()));
-            sys::ask_for_short_slices();
+            sys::ask_for_slices(sys::Slices::Short);
             leaving.thread_starts();
             Worker::new(scheduler, table, index, leaving.quiet().cloned()).run();
             leaving.thread_stops();

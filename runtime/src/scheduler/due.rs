@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::injector::Popped;
 use super::queue::Queue;
 use crate::primitive::{AtomicUsize, Mutex, Ordering};
 use crate::task::Runnable;
@@ -51,8 +52,8 @@ impl Due {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// A worker takes the oldest, and up to `most` in all into its queue. Says how many are left.
-    pub(crate) fn pop(&self, to: &Queue<Runnable>, most: usize) -> Option<(Runnable, usize)> {
+    /// A worker takes the oldest, and up to `most` in all into its queue.
+    pub(crate) fn pop(&self, to: &Queue<Runnable>, most: usize) -> Option<Popped> {
         if self.is_empty() {
             return None;
         }
@@ -66,7 +67,7 @@ impl Due {
             inner.queue = VecDeque::new();
         }
         self.len.store(left, Ordering::Relaxed);
-        Some((first, left))
+        Some(Popped { first, taken: count + 1, left: left > 0 })
     }
 
     /// Takes no more; what was in it is handed out.

@@ -354,16 +354,16 @@ impl Worker {
 
     /// A turn of the timer is taken by one worker as a whole, up to a limit.
     fn take_due(&self, set: &WorkerSet) -> Option<Runnable> {
-        let before = self.queue.len() as u64;
-        let (first, left) = set.due.pop(&self.queue, DUE)?;
-        if left > 0 {
+        let popped = set.due.pop(&self.queue, DUE)?;
+        // (Not counted in its own queue: thieves are there already.)
+        self.entry.tally.due.add(popped.taken as u64);
+        if popped.left {
             self.notify();
         }
-        self.entry.tally.due.add(self.queue.len() as u64 + 1 - before);
         if !self.queue.is_empty() {
             self.set_batch(Some(Alone::new(BATCH_ALONE, usize::MAX)));
         }
-        Some(first)
+        Some(popped.first)
     }
 
     fn take_injected(&self, set: &WorkerSet) -> Option<Runnable> {
@@ -475,7 +475,7 @@ impl Worker {
             if !entry.stealer.is_empty() {
                 match entry.stealer.steal_batch_and_pop(&self.queue, STEAL) {
                     Steal::Success(task) => {
-                        // (Its own queue was empty.)
+                        // Its own queue was empty; what others have stolen again is not counted.
                         self.entry.tally.stolen.add(self.queue.len() as u64 + 1);
                         self.entry.tally.steals.add(1);
                         return Steal::Success(task);
