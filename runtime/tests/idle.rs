@@ -15,7 +15,7 @@ use filch::net::{TcpListener, TcpStream, UdpSocket};
 /// Says in the trace where the time begins, and ends, in which nothing is to happen: what is said is written to stderr.
 const BEGIN: &str = "filch is idle from here";
 const END: &str = "filch was idle until here";
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(10);
 /// The monitor looks every 5 ms until it stops.
 const SETTLED: Duration = Duration::from_millis(500);
 const STUCK: Duration = Duration::from_secs(30);
