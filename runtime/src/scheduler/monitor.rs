@@ -389,6 +389,13 @@ mod tests {
         _worker: Worker,
     }
 
+    impl Drop for Stuck {
+        fn drop(&mut self) {
+            self.scheduler.seal();
+            self.scheduler.give_back();
+        }
+    }
+
     fn task(owner: &'static Scheduler) -> Runnable {
         let new = cell::Spawn { owner, site: Location::caller(), home: None, extra: None };
         let (task, handle) = cell::spawn::<OnWorkers, _>(async {}, new);
@@ -397,7 +404,6 @@ mod tests {
     }
 
     fn stuck(starts: fn() -> io::Result<()>) -> Stuck {
-        // (It is given back to nobody.)
         let scheduler = Scheduler::obtain(1);
         let table = Arc::new(Table::new(1));
         let worker = Worker::new(scheduler, Arc::clone(&table), 0, None);
