@@ -116,7 +116,7 @@ impl Runtime {
     }
 
     pub(crate) fn start(
-        config: Config,
+        mut config: Config,
         workers: usize,
         timer: filch_timer::Builder,
     ) -> io::Result<Runtime> {
@@ -131,7 +131,8 @@ impl Runtime {
                 None => Ok(()),
             }
         };
-        let stalls = Stalls::new(config.stall_threshold, config.on_stall.clone());
+        // (Not kept here, too: a hook may hold a handle of this very runtime.)
+        let stalls = Stalls::new(config.stall_threshold, config.on_stall.take());
         let most = config.spare_workers.unwrap_or(workers);
         let mut sampler =
             Sampler::new(scheduler, Arc::clone(&table), most, stalls, Box::new(start_spare));
