@@ -4,6 +4,10 @@
 //! and wakes nobody: most polls are short, and the next events are best taken by the one who is awake already.
 //! Only if the first polls show that it is too much for one (more than 8 wait, or 50 µs have passed)
 //! it wakes another, and that one the next.
+//!
+//! Tried and not kept: 100 µs, however many wait. With handlers of 20 µs two workers then serve 1.66 times as much as one
+//! instead of 1.80, and with handlers that do nothing no more than before (0.91 of what one worker serves, and 0.90);
+//! nor did 500 µs save any processor time, though there were a quarter of the futex calls.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
