@@ -144,10 +144,7 @@ impl<S: Source> Registered<S> {
     where
         F: FnMut(&S) -> io::Result<T>,
     {
-        Operation {
-            wait: Wait { registered: self, direction, key: 0, site: Location::caller() },
-            operation,
-        }
+        Operation { wait: self.ready(direction), operation }
     }
 
     /// Waits until an operation is worth a try.

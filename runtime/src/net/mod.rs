@@ -63,6 +63,8 @@ mod tokio_io;
 mod udp;
 #[cfg(unix)]
 mod unix;
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+mod writes;
 
 pub use self::resolve::{ToAddrs, lookup};
 pub use self::split::{ReadHalf, ReuniteError, WriteHalf};
