@@ -289,10 +289,11 @@ impl Scheduler {
     }
 
     /// Wakes one worker, if none is looking for work. After a push and [`notify_fence`].
+    #[inline]
     fn notify(&self, first: usize) {
-        let count = self.sets.len();
-        for i in 0..count {
-            match self.sets[(first + i) % count].sleep.notify_one() {
+        let (others, first_and_later) = self.sets.split_at(first);
+        for set in first_and_later.iter().chain(others) {
+            match set.sleep.notify_one() {
                 Notified::AllBusy => {}
                 notified => return self.woken(notified),
             }
@@ -300,6 +301,7 @@ impl Scheduler {
     }
 
     /// After somebody was woken, or woke up by itself.
+    #[inline]
     fn woken(&self, notified: Notified) {
         if notified == Notified::Unwatched {
             self.monitor.call();

@@ -73,8 +73,20 @@ impl Sleep {
 
     /// Work was pushed: wakes one worker, unless one looks for work already. The caller has
     /// executed [`notify_fence`] between the push and this.
+    #[inline]
     pub(crate) fn notify_one(&self) -> Notified {
-        let mut now = self.word.load(Ordering::Relaxed);
+        let now = self.word.load(Ordering::Relaxed);
+        if searchers(now) > 0 {
+            Notified::Enough
+        } else if parked(now) == 0 {
+            Notified::AllBusy
+        } else {
+            self.wake_one(now)
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self, mut now: u64) -> Notified {
         loop {
             if searchers(now) > 0 {
                 return Notified::Enough;
