@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`queue`] is the deque, [`slot`] the task that runs next, [`injector`] the way in from
-//! outside, [`due`] what the timer brings, [`park`] and [`sleep`] decide who sleeps and who is woken,
+//! outside, [`due`] what the timer brings, [`park`], [`patience`] and [`sleep`] decide how, when and who sleeps, and who is woken,
 //! [`live`] knows who waits, [`monitor`] helps when a poll takes long, [`table`] shows the workers to each other, [`tally`] is what they
 //! count and [`sample`] what is measured now and then, [`quiet`] notices when nothing can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
@@ -16,6 +16,7 @@ pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod monitor;
 pub(crate) mod park;
+mod patience;
 pub(crate) mod queue;
 pub(crate) mod quiet;
 pub(crate) mod root;

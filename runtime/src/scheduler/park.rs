@@ -7,6 +7,7 @@
 //! Parkers are never unmapped, and a stray unpark is legal: whoever parks looks at its reasons
 //! again afterwards.
 
+use super::patience::Patience;
 use crate::primitive::{Futex, Ordering};
 
 /// Something a worker can sleep in that has other reasons to return than being woken.
@@ -33,22 +34,27 @@ const TOKEN: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Parker {
     word: Futex,
+    patience: Patience,
 }
 
 impl Parker {
     pub(crate) fn new() -> Parker {
-        Parker { word: Futex::new(AWAKE) }
+        Parker { word: Futex::new(AWAKE), patience: Patience::new() }
     }
 
     /// Sleeps until unparked; returns at once if that came first.
     pub(crate) fn park(&self) {
+        // Relaxed: whatever is seen, entering synchronizes below.
+        self.patience.look(|| self.word.load(Ordering::Relaxed) != AWAKE);
         if !self.enter(PARKED) {
             return;
         }
-        // Relaxed: leaving synchronizes below.
-        while self.word.load(Ordering::Relaxed) == PARKED {
-            self.word.wait(PARKED);
-        }
+        self.patience.sleep(|| {
+            // Relaxed: leaving synchronizes below.
+            while self.word.load(Ordering::Relaxed) == PARKED {
+                self.word.wait(PARKED);
+            }
+        });
         self.leave();
     }
 
