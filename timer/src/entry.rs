@@ -35,7 +35,7 @@ const LONG: u64 = 1_000_000_000;
 /// It stays with the timer it was first polled with, until it fires, is dropped or is reset after it
 /// fired. If that timer was shut down, the next poll moves it to the timer it is given then.
 ///
-/// Dropping it cancels in O(1), in every state. (Leaking one with `mem::forget` leaks its 40 bytes
+/// Dropping it cancels in O(1), in every state. (Leaking one with `mem::forget` leaks its 32 bytes
 /// inside the timer.)
 ///
 /// # Examples

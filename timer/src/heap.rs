@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// A reference to a slot. The order of the fields is the order of the heap: equal deadlines go by
-/// sequence, which is the order of registration within one shard.
+/// sequence, which is the order in which they came from one shard: that of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Item {
     pub(crate) deadline: u64,

@@ -478,7 +478,7 @@ impl fmt::Debug for Timer {
 pub struct Stats {
     /// Sleeps that are registered: polled, and neither dropped nor polled to their end.
     pub registered: usize,
-    /// Slots that memory is held for, of 40 bytes each.
+    /// Slots that memory is held for, of 32 bytes each.
     pub slots: usize,
     /// References in the heap, dead ones included.
     pub heap: usize,

@@ -87,6 +87,7 @@ pub(crate) struct State {
     alarm: u64,
     /// The earliest deadline that was news since the last turn.
     wanted: u64,
+    /// Counts what has gone to the heap.
     seq: u64,
     slab: Slab,
     /// About how many slots the intake list holds.
@@ -384,9 +385,9 @@ impl Shard {
         }
         if chunk < state.slab.chunks() {
             for slot in state.slab.chunk_mut(chunk) {
-                if slot.seq != 0 {
+                if let Some(waker) = slot.waker.take() {
                     slot.set_fired();
-                    wakers.extend(slot.waker.take());
+                    wakers.push(waker);
                 }
             }
             return true;
@@ -407,10 +408,7 @@ impl State {
     /// Links a slot that is in no list.
     #[inline]
     fn link(&mut self, index: u32, deadline: u64) -> News {
-        self.seq += 1;
-        let slot = self.slab.get_mut(index);
-        slot.seq = self.seq;
-        slot.deadline = deadline;
+        self.slab.get_mut(index).deadline = deadline;
         if self.far.is_far(deadline) {
             self.far.link(&mut self.slab, index, deadline);
         } else {
@@ -461,9 +459,11 @@ impl State {
             if self.far.is_far(deadline) {
                 self.far.link(&mut self.slab, index, deadline);
             } else {
-                out.push(Item { deadline, seq: slot.seq, shard: number, slot: index });
-                slot.set_in_heap();
+                // In the order of their registration, because lists keep it.
+                self.seq += 1;
+                slot.set_in_heap(self.seq);
                 self.in_heap += 1;
+                out.push(Item { deadline, seq: self.seq, shard: number, slot: index });
             }
         }
     }

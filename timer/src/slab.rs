@@ -1,4 +1,4 @@
-//! Where pending timers live: slots of 40 bytes in chunks that come and go.
+//! Where pending timers live: slots of 32 bytes in chunks that come and go.
 //!
 //! A slot belongs to one [`Entry`](crate::Entry), from its registration until the entry gives it
 //! back, also after it has fired: so an entry's slot number is never stale. (The heap's references
@@ -7,6 +7,10 @@
 //!
 //! A slot that waits is in one circular, doubly linked list; so leaving takes two writes and
 //! no knowledge of which list it is. The lists' heads are the first slots of the first chunk.
+//!
+//! Who is in the heap is in no list, and the other way round. So the two links of a list and the
+//! number by which the heap knows a slot again share eight bytes. (With the number beside them, given
+//! at the registration, a slot has 40.)
 
 use std::task::Waker;
 
@@ -18,30 +22,38 @@ pub(crate) const INTAKE: u32 = BUCKETS;
 pub(crate) const MOVING: u32 = BUCKETS + 1;
 const HEADS: u32 = BUCKETS + 2;
 
-/// In no list, because the heap knows it.
-const IN_HEAP: u32 = u32::MAX;
-/// In no list, because its waker has been taken.
-const FIRED: u32 = u32::MAX - 1;
+/// `prev` of a slot in no list, because the heap knows it: this, and the upper bits of the number
+/// that the heap knows it by. The lower ones are in `next`.
+const IN_HEAP: u32 = 1 << 31;
+/// `prev` of a slot in no list, because its waker has been taken.
+const FIRED: u32 = u32::MAX;
+/// `prev` of a slot that belongs to nobody.
+const FREE: u32 = u32::MAX - 1;
 /// The end of a chain of free slots.
-const NONE: u32 = u32::MAX - 2;
+const NONE: u32 = u32::MAX;
+/// The numbers that the heap knows slots by have so many bits: enough for one in each nanosecond of 146 years.
+const SEQ_BITS: u32 = 62;
 /// No slot has the number of a mark.
-const LEAST_MARK: u32 = NONE;
+const LEAST_MARK: u32 = IN_HEAP;
 
 const CHUNK: u32 = 256;
 
 pub(crate) struct Slot {
     pub(crate) waker: Option<Waker>,
     pub(crate) deadline: u64,
-    /// Counts registrations in this shard; 0 in a slot that is free. It breaks ties and tells a
-    /// reference in the heap whether the slot still holds what it was made for.
-    pub(crate) seq: u64,
     prev: u32,
     next: u32,
 }
 
 impl Slot {
     pub(crate) fn in_heap(&self) -> bool {
-        self.prev == IN_HEAP
+        self.prev >> 30 == IN_HEAP >> 30
+    }
+
+    /// In the heap by this number? It breaks ties, and tells a reference whether the slot still
+    /// holds what it was made for.
+    fn is_in_heap_as(&self, seq: u64) -> bool {
+        self.in_heap() && (u64::from(self.prev ^ IN_HEAP) << 32 | u64::from(self.next)) == seq
     }
 
     pub(crate) fn fired(&self) -> bool {
@@ -49,8 +61,10 @@ impl Slot {
     }
 
     /// For a slot that is in no list.
-    pub(crate) fn set_in_heap(&mut self) {
-        self.prev = IN_HEAP;
+    pub(crate) fn set_in_heap(&mut self, seq: u64) {
+        debug_assert!(seq >> SEQ_BITS == 0);
+        self.prev = IN_HEAP | (seq >> 32) as u32;
+        self.next = seq as u32;
     }
 
     /// For a slot that is in no list, or whose list is never looked at again.
@@ -125,7 +139,7 @@ impl Slab {
     pub(crate) fn find_in_heap(&mut self, index: u32, seq: u64) -> Option<&mut Slot> {
         let chunk = self.chunks.get_mut((index / CHUNK) as usize)?;
         let slot = &mut chunk.slots.as_mut()?[(index % CHUNK) as usize];
-        (slot.seq == seq && slot.in_heap()).then_some(slot)
+        slot.is_in_heap_as(seq).then_some(slot)
     }
 
     /// A free slot, in no list.
@@ -156,7 +170,7 @@ impl Slab {
         let Some(slots) = &mut chunk.slots else { gone() };
         let slot = &mut slots[(index % CHUNK) as usize];
         let waker = slot.waker.take();
-        slot.seq = 0;
+        slot.prev = FREE;
         // In front: the slot that was used last is the one that is still in the cache.
         slot.next = chunk.free;
         if chunk.free == NONE {
@@ -179,18 +193,18 @@ impl Slab {
     fn grow(&mut self) -> u32 {
         let number = self.vacant.pop().unwrap_or(self.chunks.len() as u32);
         let first = number.checked_mul(CHUNK).filter(|&first| first < LEAST_MARK - CHUNK);
-        let first = first.expect("more than four billion timers in one shard");
+        let first = first.expect("more than two billion timers in one shard");
         let heads = if number == 0 { HEADS } else { 0 };
         let end = first + CHUNK;
         let slots: Vec<Slot> = (first..end)
             .map(|index| {
                 // A head is an empty circle, another slot a link of the chain of free ones.
-                let next = match index {
-                    _ if index < heads => index,
-                    _ if index + 1 == end => NONE,
-                    _ => index + 1,
+                let (prev, next) = match index {
+                    _ if index < heads => (index, index),
+                    _ if index + 1 == end => (FREE, NONE),
+                    _ => (FREE, index + 1),
                 };
-                Slot { waker: None, deadline: 0, seq: 0, prev: index, next }
+                Slot { waker: None, deadline: 0, prev, next }
             })
             .collect();
         let chunk = Chunk {
@@ -294,7 +308,27 @@ mod tests {
 
     #[test]
     fn a_slot_is_small() {
-        assert_eq!(size_of::<Slot>(), 16 + 8 + 8 + 8);
+        assert_eq!(size_of::<Slot>(), 16 + 8 + 8);
+    }
+
+    #[test]
+    fn the_heap_knows_a_slot_again_by_all_bits_of_its_number() {
+        let mut slab = Slab::new();
+        let slot = slab.take();
+        let seqs = [0, 1, u64::from(u32::MAX), 1 << 32, (1 << SEQ_BITS) - 1];
+        for seq in seqs {
+            slab.get_mut(slot).set_in_heap(seq);
+            for other in seqs {
+                assert_eq!(slab.find_in_heap(slot, other).is_some(), other == seq, "{seq} {other}");
+            }
+        }
+        slab.get_mut(slot).set_fired();
+        assert!(seqs.iter().all(|&seq| slab.find_in_heap(slot, seq).is_none()));
+        slab.push_back(INTAKE, slot);
+        assert!(!slab.get(slot).in_heap() && !slab.get(slot).fired());
+        slab.unlink(slot);
+        slab.give(slot);
+        assert!(seqs.iter().all(|&seq| slab.find_in_heap(slot, seq).is_none()));
     }
 
     #[test]
