@@ -10,12 +10,17 @@ use std::task::{Context, Poll};
 use super::{Head, Header, JoinError, TaskRef, contained, drop_ref};
 use crate::task::state::{Detach, Joiner};
 
-/// The right to a task's output.
+/// The right to a task's output: a pointer in which the lowest bit says that it was taken. (Beside
+/// the pointer it would take 8 bytes of whoever keeps a handle for each task.)
 pub(crate) struct Join<T> {
-    task: NonNull<Header>,
-    taken: bool,
+    tagged: NonNull<Header>,
     output: PhantomData<fn() -> T>,
 }
+
+/// The lowest bit of [`Join::tagged`].
+const TAKEN: usize = 1;
+const _: () = assert!(align_of::<Header>() > TAKEN, "the bit is free");
+const _: () = assert!(size_of::<Option<Join<()>>>() == size_of::<usize>());
 
 // SAFETY: it moves a `T` from the thread that made it to the one that takes it; the rest is the
 // header. `&Join` shows the header only.
@@ -27,17 +32,34 @@ impl<T> Join<T> {
     /// # Safety
     /// The task was just made with a handle, and its output is a `T` (rule 7).
     pub(super) unsafe fn new(task: NonNull<Header>) -> Join<T> {
-        Join { task, taken: false, output: PhantomData }
+        Join { tagged: task, output: PhantomData }
+    }
+
+    /// Rule 6: with the provenance of the pointer it was made of.
+    #[inline]
+    fn pointer(&self) -> NonNull<Header> {
+        let pointer = self.tagged.as_ptr().map_addr(|address| address & !TAKEN);
+        // SAFETY: the address of a header, which is not null.
+        unsafe { NonNull::new_unchecked(pointer) }
+    }
+
+    #[inline]
+    fn is_taken(&self) -> bool {
+        self.tagged.addr().get() & TAKEN != 0
+    }
+
+    fn set_taken(&mut self) {
+        self.tagged = self.tagged.map_addr(|address| address | TAKEN);
     }
 
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: rule 1: the handle holds a counted reference.
-        unsafe { self.task.as_ref() }.witness()
+        unsafe { self.pointer().as_ref() }.witness()
     }
 
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: rule 1: the handle holds a counted reference.
-        unsafe { TaskRef::new(self.task) }
+        unsafe { TaskRef::new(self.pointer()) }
     }
 
     /// Takes the output if the task is complete.
@@ -45,7 +67,7 @@ impl<T> Join<T> {
     /// # Panics
     /// If it was taken before.
     pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
-        assert!(!self.taken, "a JoinHandle was polled again after it had given its result");
+        assert!(!self.is_taken(), "a JoinHandle was polled again after it had given its result");
         if !self.header().state.is_complete() {
             return None;
         }
@@ -54,26 +76,26 @@ impl<T> Join<T> {
 
     /// A look at the output, if the task is complete and it was not taken.
     pub(crate) fn peek(&mut self) -> Option<&Result<T, JoinError>> {
-        if self.taken || !self.header().state.is_complete() {
+        if self.is_taken() || !self.header().state.is_complete() {
             return None;
         }
         // SAFETY: rule 2, as in `take`; it stays where it is as long as `self` is borrowed, for only
         // `self` can take it. Rule 7: the stage is a union without other bytes before its fields.
         unsafe {
-            let output = (self.header().vtable.output)(self.task);
+            let output = (self.header().vtable.output)(self.pointer());
             Some(&*output.cast::<Result<T, JoinError>>())
         }
     }
 
     /// The task is complete and the output was not taken.
     fn take(&mut self) -> Result<T, JoinError> {
-        self.taken = true;
+        self.set_taken();
         let mut output = MaybeUninit::<Result<T, JoinError>>::uninit();
         // SAFETY: rule 2: the task is complete and the handle still there, so the output is
-        // alive and ours; `taken` sees to it that it is moved out once. Rule 7: a `Join<T>` is
+        // alive and ours; the mark sees to it that it is moved out once. Rule 7: a `Join<T>` is
         // only made by `spawn` for a future whose output is `T`.
         unsafe {
-            (self.header().vtable.take_output)(self.task, output.as_mut_ptr().cast());
+            (self.header().vtable.take_output)(self.pointer(), output.as_mut_ptr().cast());
             output.assume_init()
         }
     }
@@ -84,7 +106,7 @@ impl<T> Join<T> {
             return Poll::Ready(output);
         }
         // SAFETY: rule 7 for the cast; we hold a reference.
-        let head = unsafe { self.task.cast::<Head>().as_ref() };
+        let head = unsafe { self.pointer().cast::<Head>().as_ref() };
         let state = &head.header.state;
         if state.has_joiner() {
             // SAFETY: rule 3: while the bit is set only the completer may take the waker, so
@@ -121,7 +143,7 @@ impl<T> Drop for Join<T> {
         // SAFETY: rule 7 for the cast; we hold a reference until `detach` or `drop_ref`.
         unsafe {
             loop {
-                let head = self.task.cast::<Head>().as_ref();
+                let head = self.pointer().cast::<Head>().as_ref();
                 match head.header.witness().state.detach() {
                     Detach::Detached => return,
                     Detach::TakeWaker => {
@@ -132,11 +154,11 @@ impl<T> Drop for Join<T> {
                         }
                     }
                     Detach::Complete => {
-                        if !self.taken {
+                        if !self.is_taken() {
                             // SAFETY: rule 2: complete, so the output is the handle's.
-                            (head.header.vtable.drop_output)(self.task);
+                            (head.header.vtable.drop_output)(self.pointer());
                         }
-                        return drop_ref(self.task);
+                        return drop_ref(self.pointer());
                     }
                 }
             }
