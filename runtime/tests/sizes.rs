@@ -121,8 +121,8 @@ fn leaves() {
 
 #[test]
 fn handles_and_errors() {
-    assert_eq!(size_of::<JoinHandle<[u8; 1024]>>(), 16);
-    assert_eq!(size_of::<Option<JoinHandle<u8>>>(), 16);
+    assert_eq!(size_of::<JoinHandle<[u8; 1024]>>(), 8);
+    assert_eq!(size_of::<Option<JoinHandle<u8>>>(), 8);
     assert_eq!(size_of::<task::Task>(), 8);
     assert_eq!(size_of::<task::Id>(), 8);
     assert_eq!(size_of::<JoinError>(), 8);
