@@ -221,6 +221,18 @@ impl Sleep {
         }
     }
 
+    /// As [`poll_deadline`](Sleep::poll_deadline), of something that may have woken this very waker already: then it
+    /// is polled again soon, and the timer need not know of it yet.
+    #[inline]
+    pub(crate) fn poll_deadline_around(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if polling::is_woken(cx.waker())
+            && context::with(|handle| self.entry.defer(handle.timer())) == Some(true)
+        {
+            return Poll::Pending;
+        }
+        self.poll_deadline(cx)
+    }
+
     fn note(&self, polled: Poll<()>) -> Poll<()> {
         if polled.is_pending() {
             polling::waits(Waits::at(self.site));

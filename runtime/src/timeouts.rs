@@ -5,6 +5,16 @@
 //! takes no place in the task's tree until it has seen that something in it did: it compares this
 //! thread's stamp before and after it polls its future (see [`Place::adopt`]).
 //!
+//! *Registered late.* What is inside may have woken the task before it returned Pending: it lets others run, or has had
+//! its share of operations. Then this will be polled again soon, so a limit of a second or more is registered with the timer only if
+//! the next poll ends in Pending, too: two locks less, and the task's waker is not cloned (1020 → 629 instructions with the
+//! yield, which is 249 of them, and 105 → 57 ns of CPU). This is no guess: whoever woke the very waker that was passed
+//! on has asked to be polled again, and can only be so through this. With another waker, one of a combinator that polls only
+//! those of its futures that were woken, a wake-up of the task says nothing.
+//!
+//! Not tried further: to compute the deadline from a time that the worker read some polls ago, which saves the 23 ns of the
+//! clock. It would have to be corrected by how old that time may be, that is by how long a poll may take.
+//!
 //! *Inner and outer at once.* When the time is up, a timeout wakes itself and suspends once more
 //! before it reports. Meanwhile those around it notice that their time is up, too (or that the
 //! task was cancelled), and being polled first in the next poll they report instead: of two equal nested timeouts
@@ -242,7 +252,7 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(value));
         }
         let Some(deadline) = this.deadline else { return Poll::Pending };
-        if polling::stamp() == before && deadline.poll_deadline(cx).is_pending() {
+        if polling::stamp() == before && deadline.poll_deadline_around(cx).is_pending() {
             return Poll::Pending;
         }
         this.after_pending(before, cx);

@@ -254,6 +254,42 @@ impl Entry {
         Poll::Pending
     }
 
+    /// For whoever will poll again soon in any case: may the registration wait until then?
+    ///
+    /// Yes, once, for an entry made for a second or more with [`Entry::after`] or
+    /// [`Timer::entry`] that was never polled, if the timer has not turned at its deadline yet. Nobody
+    /// is woken by such an entry; the next [`poll`](Entry::poll) looks at the clock, and registers it. So a
+    /// timeout around something that only lets others run once costs no registration.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use filch_timer::{Clock, Timer};
+    /// use std::time::Duration;
+    ///
+    /// let timer = Timer::new(Clock::manual())?;
+    /// let mut entry = timer.entry(Duration::from_secs(60));
+    /// assert!(entry.defer(&timer));
+    /// assert!(!entry.defer(&timer), "once");
+    /// assert!(!timer.entry(Duration::from_millis(1)).defer(&timer), "too soon");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn defer(&mut self, timer: &Timer) -> bool {
+        if self.shard.is_some() || !self.seen().is_long_ahead() {
+            return false;
+        }
+        let core = timer.core();
+        let turned = core.shards[shard::current(core.shards.len())].turned();
+        // A closed shard has turned at every deadline.
+        let is_ahead =
+            self.deadline > turned && !(core.clock.is_manual() && self.is_elapsed(timer));
+        if is_ahead {
+            self.set_seen(Seen::NOTHING);
+        }
+        is_ahead
+    }
+
     #[inline(never)]
     fn register(&mut self, timer: &Timer, cx: &mut Context<'_>) -> Poll<()> {
         let core = timer.core();

@@ -9,9 +9,11 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::task::Waker;
 
 use super::cell::{Header, Waits};
 use super::tree::NodeId;
+use super::waker;
 use crate::primitive::tls;
 use crate::primitive::unmodelled::{AtomicU64, Ordering};
 
@@ -99,6 +101,16 @@ impl<'a> Polling<'a> {
             own
         })
     }
+}
+
+/// Has the task that is polled here been woken in this poll, and is this its own waker? Then whoever was passed
+/// that waker is polled again: such a wake-up does not tell for whom it is.
+#[inline]
+pub(crate) fn is_woken(waker: &Waker) -> bool {
+    CURRENT.with(|current| {
+        let task = current.task.get();
+        current.notes.get().woken && task.is_some_and(|task| waker::is_of(waker, task))
+    })
 }
 
 impl Drop for Polling<'_> {

@@ -5,7 +5,7 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::{self, Header};
@@ -30,6 +30,12 @@ pub(crate) fn borrowed(task: NonNull<Header>) -> Borrowed {
     // reference count pairs `clone` with `wake` and `drop`. This one is never dropped
     // (`ManuallyDrop`) and lives no longer than the poll it is lent to.
     Borrowed(ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) }))
+}
+
+/// Is this a waker of this task?
+#[inline]
+pub(super) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
+    waker.data() == task.as_ptr().cast_const().cast() && ptr::eq(waker.vtable(), &VTABLE)
 }
 
 fn header(data: *const ()) -> NonNull<Header> {
