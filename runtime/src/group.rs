@@ -470,7 +470,15 @@ where
                 let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
                 drop(guard);
                 match polled {
-                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Pending) => {
+                        // If the body has cancelled it: that acts where it waits now, not one poll later.
+                        let request = this.shared.request().filter(|_| this.region.is_linked());
+                        if let Some(request) = request.filter(|_| !*this.raised) {
+                            *this.raised = true;
+                            this.region.raise(request);
+                        }
+                        return Poll::Pending;
+                    }
                     // Its value carries the token of what cut it short.
                     Ok(Poll::Ready(value)) if this.region.is_ridden() => drop(value),
                     Ok(Poll::Ready(value)) => *this.value = Some(value),
@@ -525,10 +533,13 @@ where
 }
 
 impl<E> Shared<E> {
-    /// Sees to it that `waker` is woken by whatever matters to the group; then, whether it is to
-    /// end.
+    /// Sees to it that `waker` is woken by what matters to the group; then, whether it is to end.
     fn listen(&self, waker: &Waker) -> Option<Request> {
         self.waker.register(waker);
+        self.request()
+    }
+
+    fn request(&self) -> Option<Request> {
         self.inner.lock().request.clone()
     }
 

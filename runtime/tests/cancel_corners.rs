@@ -231,6 +231,24 @@ fn requests_that_arrived_before_the_move_are_not_lost() {
     });
 }
 
+// ── at the next suspension ────────────────────────────────────────────────────────────────────
+
+/// As a task that cancels itself: where it waits next it is dropped, even if it would wait for nothing.
+#[test]
+fn a_body_that_cancels_its_group_is_cut_where_it_waits_next() {
+    within(async {
+        let passed = Arc::new(AtomicBool::new(false));
+        let inside = Arc::clone(&passed);
+        task_group(async move |group| {
+            group.cancel();
+            yield_now().await;
+            inside.store(true, Ordering::Relaxed);
+        })
+        .await;
+        assert!(!passed.load(Ordering::Relaxed));
+    });
+}
+
 // ── too late ──────────────────────────────────────────────────────────────────────────────────
 
 /// An error that nobody will look at is dropped, even one that holds its own group.
