@@ -22,6 +22,14 @@ loom *arguments:
 bench *arguments:
     cargo bench -p filch-benches {{arguments}}
 
+# Instructions of each operation, against counts/baseline.txt. Installs its tool at the first time.
+counts:
+    .ci/counts
+
+# What is counted becomes the baseline.
+counts-accept:
+    .ci/counts accept
+
 # All of CI, or some stages: `just ci fmt clippy`.
 ci *stages:
     .ci/run {{stages}}
