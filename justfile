@@ -33,3 +33,11 @@ counts-accept:
 # All of CI, or some stages: `just ci fmt clippy`.
 ci *stages:
     .ci/run {{stages}}
+
+# What takes too long for CI: `.ci/nightly` says what it is.
+nightly *stages:
+    .ci/nightly {{stages}}
+
+# Changes of the face since BASE (a tag, or any revision) that break its users.
+semver base:
+    .ci/nightly semver {{base}}
