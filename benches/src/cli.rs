@@ -12,7 +12,7 @@ use crate::harness::{self, Measured};
 use crate::report::{self, Document};
 use crate::workload::{Entry, Plan};
 use crate::workloads;
-use crate::{machine, plot, served, service};
+use crate::{machine, plot, served, service, verdict};
 
 const HELP: &str = "\
 cargo bench -p filch-benches -- [OPTIONS] [FILTER]
@@ -23,7 +23,7 @@ cargo bench -p filch-benches -- [OPTIONS] [FILTER]
   --quick          one tiny round of each: does it work?
   --under COMMAND  run the servers of the I/O workloads under that, for instance perf stat, or strace -c -f (in quotes)
   --list           names and descriptions
-  --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N-workers.md)
+  --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N.md)
 ";
 
 /// Ratios need at least so many rounds.
@@ -133,7 +133,7 @@ impl Options {
     fn stem(&self) -> String {
         match self.workers {
             WORKERS => "RESULTS".to_owned(),
-            workers => format!("RESULTS-{workers}-workers"),
+            workers => format!("RESULTS-{workers}"),
         }
     }
 }
@@ -200,6 +200,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut rows = report::rows(&measured, options.workers);
     rows.extend(report::derived_row(&workloads::FAIRNESS, &measured, options.workers));
     println!("{}", report::table(&rows));
+    println!("{}", verdict::section(&rows));
     println!("{}", report::elsewhere(&rows));
     if options.write {
         write(options, &measured, &rows)?;
@@ -316,6 +317,6 @@ mod tests {
         assert_eq!(usual.stem(), "RESULTS");
         let four = parse(&["--write", "--workers", "4"]).unwrap();
         assert!(four.command().ends_with("--write --workers 4"));
-        assert_eq!(four.stem(), "RESULTS-4-workers");
+        assert_eq!(four.stem(), "RESULTS-4");
     }
 }

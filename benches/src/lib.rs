@@ -61,7 +61,8 @@
 //! | `1.7` | filch's figure as it is, compared with nobody's | smaller |
 //!
 //! Times are speedups; CPU, lateness and memory are shares. In the plot everything is "times better than tokio". Goals are data in `workloads`; they hold with 2 workers. With more
-//! workers than that on 2 cores, 0.7 of them, and never worse than 0.9 of tokio. A goal is for the reader: nothing here fails
+//! workers than that on 2 cores, 0.7 of them, and never worse than 0.9 of tokio: `--workers 4 --write` makes RESULTS-4.md, with a
+//! column for that. A goal is for the reader: nothing here fails
 //! because of a time, not even the tests, which only see to it that each workload does its work for each contender.
 //!
 //! # Where things are
@@ -69,7 +70,7 @@
 //! - `contender`: what a runtime has to offer to take part, and the three that do.
 //! - `workload`: what a workload is, its metrics and goals. `workloads`: all of them, and the table of goals.
 //! - `harness`: turns, rounds, processes. `stats`: median, percentiles.
-//! - `report`, `plot`, `machine`: the table, the picture, and where it was measured.
+//! - `report`, `verdict`, `plot`, `machine`: the table, what follows from it, the picture, and where it was measured.
 //! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
 //!   compute. `paced`: who asks servers that compute.
 //! - `usage`: CPU time and memory of this process.
@@ -86,6 +87,7 @@ mod served;
 mod service;
 mod stats;
 mod usage;
+mod verdict;
 mod work;
 mod workload;
 mod workloads;

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use crate::harness::Measured;
 use crate::stats::{median, range};
-use crate::workload::{FILCH, Metric, Reading, TOKIO, Unit};
+use crate::verdict;
+use crate::workload::{FILCH, Metric, Reading, TOKIO, Unit, floor};
 use crate::workloads::Derived;
 
 /// The columns of figures.
-const CONTENDERS: [&str; 3] = [FILCH, TOKIO, "async-executor"];
+pub(crate) const CONTENDERS: [&str; 3] = [FILCH, TOKIO, "async-executor"];
 
 /// A line of the table.
 #[derive(Clone, Debug)]
@@ -16,10 +17,14 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) metric: Metric,
     /// Median over the rounds for each of [`CONTENDERS`] that took part.
-    figures: [Option<f64>; CONTENDERS.len()],
+    pub(crate) figures: [Option<f64>; CONTENDERS.len()],
     pub(crate) ratio: Option<Ratio>,
+    /// How many times better than each contender but the first, whatever the reading is: every figure is the smaller the better.
+    pub(crate) better: [Option<Ratio>; CONTENDERS.len() - 1],
     /// The metric's goal, as it is for this number of workers.
     pub(crate) goal: Option<f64>,
+    /// The share of tokio's figure that nothing may fall under, if there is such a rule for this number of workers.
+    floor: Option<f64>,
 }
 
 /// The ratios of all rounds in short.
@@ -78,19 +83,21 @@ impl Row {
             "" => workload.to_owned(),
             metric => format!("{workload}: {metric}"),
         };
-        let [filch, tokio, _] = rounds;
-        let ratio = filch.zip(tokio).and_then(|(filch, tokio)| {
-            let rounds = filch.iter().zip(tokio);
+        let [filch, tokio, other] = rounds;
+        let compared = |reading: Reading, with: Option<&[f64]>| {
+            let rounds = filch?.iter().zip(with?);
             let ratios: Vec<_> =
-                rounds.map(|(&filch, &tokio)| metric.reading.ratio(filch, tokio)).collect();
+                rounds.map(|(&filch, &other)| reading.ratio(filch, other)).collect();
             Ratio::of(&ratios)
-        });
+        };
         Row {
             name,
             metric,
             figures: rounds.map(|rounds| rounds.map(median)),
-            ratio,
+            ratio: compared(metric.reading, tokio),
+            better: [tokio, other].map(|other| compared(Reading::Speedup, other)),
             goal: metric.goal.map(|goal| metric.reading.goal_for(goal, workers)),
+            floor: floor(workers),
         }
     }
 
@@ -111,7 +118,19 @@ impl Row {
         }));
         cells.push(cell(self.ratio, |ratio| format!("{}–{}", plain(ratio.min), plain(ratio.max))));
         cells.push(self.goal_cell());
+        cells.extend(self.floor.map(|floor| self.floor_cell(floor)));
         cells
+    }
+
+    /// Whether the row keeps to the floor; empty if it is not compared with tokio.
+    fn floor_cell(&self, floor: f64) -> String {
+        let times = self.ratio.and_then(|ratio| self.metric.reading.times_better(ratio.median));
+        match times {
+            Some(times) if self.metric.between == [FILCH, TOKIO] => {
+                if times >= floor { "✓" } else { "✗" }.to_owned()
+            }
+            _ => String::new(),
+        }
     }
 
     fn goal_cell(&self) -> String {
@@ -136,9 +155,13 @@ impl Row {
 /// The whole table in Markdown, its columns aligned for a terminal.
 pub(crate) fn table(rows: &[Row]) -> String {
     let [filch, tokio, other] = CONTENDERS;
-    let head = ["workload", filch, tokio, other, "ratio", "range", "goal"];
+    let mut head =
+        ["workload", filch, tokio, other, "ratio", "range", "goal"].map(str::to_owned).to_vec();
+    head.extend(
+        rows.first().and_then(|row| row.floor).map(|floor| format!("≥ {floor} of {tokio}")),
+    );
     let body: Vec<_> = rows.iter().map(Row::cells).collect();
-    markdown(&head.map(str::to_owned), &body)
+    markdown(&head, &body)
 }
 
 /// filch beside other languages, where such figures are known; empty if none of `rows` has any.
@@ -162,7 +185,7 @@ pub(crate) fn elsewhere(rows: &[Row]) -> String {
     markdown(&["workload", FILCH, "elsewhere", "ahead"].map(str::to_owned), &body)
 }
 
-fn markdown(head: &[String], body: &[Vec<String>]) -> String {
+pub(crate) fn markdown(head: &[String], body: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = body.iter().map(|row| &row[column]).chain([&head[column]]);
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -190,12 +213,12 @@ fn markdown(head: &[String], body: &[Vec<String>]) -> String {
     text
 }
 
-fn cell<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+pub(crate) fn cell<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
 
 /// A figure with its unit.
-fn show(figure: f64, unit: Unit) -> String {
+pub(crate) fn show(figure: f64, unit: Unit) -> String {
     if figure.is_nan() {
         return "–".to_owned();
     }
@@ -212,7 +235,7 @@ fn show(figure: f64, unit: Unit) -> String {
 }
 
 /// Three digits say all there is.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     let digits = match number.abs() {
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
@@ -269,6 +292,7 @@ impl Document<'_> {
         );
         text.push_str(&table(self.rows));
         let _ = writeln!(text, "\n![How many times better than tokio]({plot})\n");
+        text.push_str(&verdict::section(self.rows));
         let _ = writeln!(text, "## Notes\n\n{NOTES_BEGIN}\n{}\n{NOTES_END}\n", self.notes());
         text.push_str("## The workloads\n\n");
         for (name, about) in self.abouts {

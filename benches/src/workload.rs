@@ -242,6 +242,12 @@ impl Metric {
     }
 }
 
+/// What no row may fall under with so many workers, as a share of tokio's figure: with more workers than the goals are for, that
+/// is the rule.
+pub(crate) fn floor(workers: usize) -> Option<f64> {
+    (workers > 2).then_some(0.9)
+}
+
 impl Reading {
     /// The ratio of one round.
     pub(crate) fn ratio(self, filch: f64, tokio: f64) -> f64 {
