@@ -12,7 +12,7 @@ use crate::harness::{self, Measured};
 use crate::report::{self, Document};
 use crate::workload::{Entry, Plan};
 use crate::workloads;
-use crate::{machine, plot, served, service, verdict};
+use crate::{cores, growth, machine, plot, served, service, verdict};
 
 const HELP: &str = "\
 cargo bench -p filch-benches -- [OPTIONS] [FILTER]
@@ -20,14 +20,19 @@ cargo bench -p filch-benches -- [OPTIONS] [FILTER]
   --filter SUBSTR  only workloads whose name contains SUBSTR
   --rounds N       rounds that count (7; some workloads do more)
   --workers N      worker threads of each contender (2)
+  --growth         how costs grow with tasks, timers, workers, connections, instead of the table: at most six minutes, 6 GB
+  --cores          a model of what stands in the way on 64 cores, instead of the table
   --quick          one tiny round of each: does it work?
   --under COMMAND  run the servers of the I/O workloads under that, for instance perf stat, or strace -c -f (in quotes)
   --list           names and descriptions
-  --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N.md)
+  --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N.md; with
+                   --growth: GROWTH.md, with --cores: CORES.md)
 ";
 
 /// Ratios need at least so many rounds.
 const ROUNDS: usize = 7;
+/// Curves are read as a whole.
+const GROWTH_ROUNDS: usize = 3;
 /// The goals are for so many workers.
 const WORKERS: usize = 2;
 
@@ -42,6 +47,12 @@ struct Options {
     write: bool,
     /// Workload and contender.
     child: Option<(String, String)>,
+    /// How costs grow, instead of the table.
+    growth: bool,
+    /// The model of many cores, instead of the table.
+    cores: bool,
+    /// What grows, by whom, how large.
+    point: Option<(String, String, usize)>,
     /// What to serve, and by which contender.
     serve: Option<(String, String)>,
     under: Option<String>,
@@ -59,6 +70,9 @@ impl Options {
             help: false,
             write: false,
             child: None,
+            growth: false,
+            cores: false,
+            point: None,
             serve: None,
             under: None,
         };
@@ -79,6 +93,13 @@ impl Options {
                 Long(harness::CHILD) => {
                     let workload = parser.value()?.string()?;
                     options.child = Some((workload, parser.value()?.string()?));
+                }
+                Long("growth") => options.growth = true,
+                Long("cores") => options.cores = true,
+                Long(growth::POINT) => {
+                    let name = parser.value()?.string()?;
+                    let contender = parser.value()?.string()?;
+                    options.point = Some((name, contender, positive(&mut parser, growth::POINT)?));
                 }
                 Long(served::SERVE) => {
                     let service = parser.value()?.string()?;
@@ -120,6 +141,12 @@ impl Options {
     /// What to type to get this again.
     fn command(&self) -> String {
         let mut command = "cargo bench -p filch-benches -- --write".to_owned();
+        if self.growth {
+            command += " --growth";
+        }
+        if self.cores {
+            command += " --cores";
+        }
         if self.workers != WORKERS {
             command += &format!(" --workers {}", self.workers);
         }
@@ -172,6 +199,26 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             Box::new(control),
             Box::new(io::stdout()),
         )?);
+    }
+    if let Some((name, contender, size)) = &options.point {
+        let line =
+            growth::be_child(name, contender, *size, options.workers).ok_or("no such point")?;
+        println!("{line}");
+        return Ok(());
+    }
+    machine::look_around();
+    if options.growth && !options.help {
+        return growth::run(&growth::Asked {
+            filter: options.filter.as_deref(),
+            rounds: options.rounds.unwrap_or(if options.quick { 1 } else { GROWTH_ROUNDS }),
+            workers: options.workers,
+            quick: options.quick,
+            write: options.write,
+            command: &options.command(),
+        });
+    }
+    if options.cores && !options.help {
+        return Ok(cores::run(options.write, &options.command())?);
     }
     let mut entries = workloads::all();
     if let Some((workload, contender)) = &options.child {
@@ -317,6 +364,8 @@ mod tests {
         assert_eq!(usual.stem(), "RESULTS");
         let four = parse(&["--write", "--workers", "4"]).unwrap();
         assert!(four.command().ends_with("--write --workers 4"));
+        let growth = parse(&["--write", "--growth"]).unwrap();
+        assert!(growth.command().ends_with("--write --growth"));
         assert_eq!(four.stem(), "RESULTS-4");
     }
 }

@@ -74,9 +74,14 @@
 //! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
 //!   compute. `paced`: who asks servers that compute.
 //! - `usage`: CPU time and memory of this process.
+//! - `growth`: what a cost depends on, one point a process; `curves`: how that is drawn. `cores`: a model of
+//!   machines with many.
 
 mod cli;
 mod contender;
+mod cores;
+mod curves;
+mod growth;
 mod harness;
 mod load;
 mod machine;

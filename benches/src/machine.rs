@@ -3,10 +3,22 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 /// This package's folder.
 pub(crate) const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// How busy the machine was with other things before it began: whoever reads the results is to see that.
+static BUSY_BEFORE: OnceLock<String> = OnceLock::new();
+
+/// To be called before anything is measured.
+pub(crate) fn look_around() {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    if let Some(minute) = load.split_whitespace().next() {
+        let _ = BUSY_BEFORE.set(minute.to_owned());
+    }
+}
 
 /// Names and values, to be shown beside the results.
 pub(crate) fn describe() -> Vec<(String, String)> {
@@ -17,6 +29,10 @@ pub(crate) fn describe() -> Vec<(String, String)> {
         ("compiler".to_owned(), output("rustc", &["--version"]).unwrap_or_default()),
         ("commit".to_owned(), commit()),
     ];
+    if let Some(load) = BUSY_BEFORE.get() {
+        lines
+            .push(("load in the minute before".to_owned(), format!("{load} (quiet is under 0.2)")));
+    }
     let lock = fs::read_to_string(Path::new(HERE).join("../Cargo.lock")).unwrap_or_default();
     for package in ["filch", "tokio", "async-executor", "async-io", "async-channel"] {
         lines.extend(locked(&lock, package).map(|version| (package.to_owned(), version)));

@@ -293,7 +293,7 @@ impl Document<'_> {
         text.push_str(&table(self.rows));
         let _ = writeln!(text, "\n![How many times better than tokio]({plot})\n");
         text.push_str(&verdict::section(self.rows));
-        let _ = writeln!(text, "## Notes\n\n{NOTES_BEGIN}\n{}\n{NOTES_END}\n", self.notes());
+        text.push_str(&notes(self.previous));
         text.push_str("## The workloads\n\n");
         for (name, about) in self.abouts {
             let _ = writeln!(text, "- **{name}**: {about}.");
@@ -311,15 +311,16 @@ impl Document<'_> {
         text.push('\n');
         text
     }
+}
 
-    fn notes(&self) -> &str {
-        let kept = self.previous.and_then(|text| {
-            let (_, rest) = text.split_once(NOTES_BEGIN)?;
-            let (notes, _) = rest.split_once(NOTES_END)?;
-            Some(notes.trim_matches('\n'))
-        });
-        kept.unwrap_or("None yet.")
-    }
+/// The section that is written by hand, as it was.
+pub(crate) fn notes(previous: Option<&str>) -> String {
+    let kept = previous.and_then(|text| {
+        let (_, rest) = text.split_once(NOTES_BEGIN)?;
+        let (notes, _) = rest.split_once(NOTES_END)?;
+        Some(notes.trim_matches('\n'))
+    });
+    format!("## Notes\n\n{NOTES_BEGIN}\n{}\n{NOTES_END}\n\n", kept.unwrap_or("None yet."))
 }
 
 #[cfg(test)]

@@ -103,6 +103,11 @@ impl Server {
         self.ask(service::ASK_CPU)?.parse().map_err(io::Error::other)
     }
 
+    /// Memory of its process now, in bytes; NaN if the system does not tell.
+    pub(crate) fn resident(&mut self) -> io::Result<f64> {
+        self.ask(service::ASK_MEMORY)?.parse().map_err(io::Error::other)
+    }
+
     /// Has it compute beside its connections from now on.
     pub(crate) fn start_jobs(&mut self) -> io::Result<()> {
         self.ask(service::START_JOBS).map(drop)

@@ -39,6 +39,9 @@ const BUFFER: usize = 1024;
 /// The question a server answers: how much CPU time its process has used, in nanoseconds.
 pub(crate) const ASK_CPU: &str = "cpu";
 
+/// How much memory it has in RAM, in bytes.
+pub(crate) const ASK_MEMORY: &str = "memory";
+
 /// A request that it begin to compute beside its connections, that it stop, and how much has been done.
 pub(crate) const START_JOBS: &str = "start";
 pub(crate) const STOP_JOBS: &str = "stop";
@@ -116,6 +119,9 @@ fn answer(
             ASK_CPU => {
                 let nanos = usage::cpu_time().map(|time| time.as_nanos().to_string());
                 nanos.unwrap_or_else(|| "NaN".to_owned())
+            }
+            ASK_MEMORY => {
+                usage::resident_now().map_or_else(|| "NaN".to_owned(), |bytes| bytes.to_string())
             }
             other => {
                 special(other).ok_or_else(|| io::Error::other(format!("what is {other:?}?")))?

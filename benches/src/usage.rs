@@ -26,6 +26,26 @@ pub(crate) fn cpu_time_of_all() -> Option<Duration> {
     Some(Duration::from_millis(10 * (user + nice + system + irq + softirq + steal)))
 }
 
+/// Lets this process, and those it starts, open so many files if the system does. The answer is how many they are now.
+pub(crate) fn allow_files(wanted: u64) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let Some(current) = limit.current.filter(|current| *current < wanted) else {
+            return limit.current;
+        };
+        let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
+        Some(if raised.is_ok() { most } else { current })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = wanted;
+        None
+    }
+}
+
 /// Memory of this process that is in RAM now, in bytes.
 pub(crate) fn resident_now() -> Option<u64> {
     status_bytes("VmRSS:")
@@ -53,6 +73,9 @@ mod tests {
         let (peak, now) = (resident_peak().unwrap(), resident_now().unwrap());
         assert!(now > 100_000, "{now}");
         assert!(peak > 100_000, "{peak}");
+        // Not more than it has, so that no other test has more.
+        let files = allow_files(1).unwrap();
+        assert!(files > 1 && allow_files(files).unwrap() == files);
         assert!(cpu_time().unwrap() > Duration::ZERO);
         assert!(cpu_time_of_all().unwrap() > Duration::ZERO);
     }

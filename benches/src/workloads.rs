@@ -18,6 +18,7 @@ use crate::workload::{Entry, FILCH, Metric, TOKIO, Unit};
 use channel::Kind;
 use servers::{Contestant, Figure, Served};
 use timers::LightLoad;
+pub(crate) use timers::scramble;
 
 /// Every workload, in the order of the table.
 pub(crate) fn all() -> Vec<Entry> {

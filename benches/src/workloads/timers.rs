@@ -214,7 +214,7 @@ fn compute(duration: Duration) {
 }
 
 /// The same numbers for every contender, in every round, and no pattern in them (the mixer of splitmix64).
-fn scramble(index: u64) -> u64 {
+pub(crate) fn scramble(index: u64) -> u64 {
     let mut mixed = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
