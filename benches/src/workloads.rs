@@ -3,9 +3,11 @@
 mod blocking;
 mod channel;
 mod memory;
+mod messages;
 mod mixed;
 mod remote_spawn;
 mod servers;
+mod smol_suite;
 mod spawn;
 mod stuck;
 mod timers;
@@ -17,6 +19,7 @@ use crate::service::Service;
 use crate::workload::{Entry, FILCH, Metric, TOKIO, Unit};
 use channel::Kind;
 use servers::{Contestant, Figure, Served};
+use smol_suite::{OfSmol, What};
 use timers::LightLoad;
 pub(crate) use timers::scramble;
 
@@ -24,6 +27,7 @@ pub(crate) use timers::scramble;
 pub(crate) fn all() -> Vec<Entry> {
     let mut entries = Vec::new();
     entries.extend(tokios_own());
+    entries.extend(smols_own());
     entries.extend(spawning());
     entries.extend(waiting());
     entries.extend(light_loads());
@@ -110,6 +114,29 @@ fn tokios_own() -> Vec<Entry> {
     entries
 }
 
+/// The workloads of async-executor's `benches/executor.rs`.
+fn smols_own() -> Vec<Entry> {
+    let one =
+        "a thread outside spawns an empty task in block_on and awaits it there; time for each";
+    let many =
+        "the same with 25,000 tasks, which are spawned before the first is awaited; time per task";
+    let deep = "300 tasks, each spawns the next and awaits it, 300 deep; one boxed future each; time per task";
+    let yields = "300 tasks yield 300 times each; time per yield";
+    let entry = |name, about, what, alone| {
+        Entry::new(name, about, OfSmol { what, alone }).metric(Metric::time())
+    };
+    vec![
+        entry("smol's spawn_one, 1 worker", one, What::SpawnOne, true),
+        entry("smol's spawn_one", one, What::SpawnOne, false),
+        entry("smol's spawn_many_local, 1 worker", many, What::SpawnMany, true),
+        entry("smol's spawn_many_local", many, What::SpawnMany, false),
+        entry("smol's spawn_recursively, 1 worker", deep, What::SpawnRecursively, true),
+        entry("smol's spawn_recursively", deep, What::SpawnRecursively, false),
+        entry("smol's yield_now, 1 worker", yields, What::YieldNow, true),
+        entry("smol's yield_now", yields, What::YieldNow, false),
+    ]
+}
+
 fn spawning() -> Vec<Entry> {
     vec![
         Entry::new(
@@ -155,6 +182,39 @@ fn waiting() -> Vec<Entry> {
         .metric(
             Metric::time().elsewhere(&[("Go 1.19", 417.0), ("asyncio", 9672.0)]),
         ),
+        Entry::new(
+            "pinball, 1 ball",
+            "tachyobench's: 61 times 13 tasks, each of which can send to each other of its 13; 1 message goes from one to the next by \
+             chance; time per message received, starting and ending included",
+            messages::Pinball { balls: 1 },
+        )
+        .metric(Metric::time()),
+        Entry::new("pinball, 13 balls", "the same with 13 messages", messages::Pinball { balls: 13 })
+            .metric(Metric::time()),
+        Entry::new(
+            "funnel, capacity 10",
+            "tachyobench's: 61 times 13 tasks send to one, as fast as it goes, over a channel for 10; time per message",
+            messages::Funnel { capacity: 10 },
+        )
+        .metric(Metric::time()),
+        Entry::new(
+            "funnel, capacity 1,000",
+            "the same over a channel that is never full",
+            messages::Funnel { capacity: 1_000 },
+        )
+        .metric(Metric::time()),
+        Entry::new(
+            "time_timeout",
+            "tokio's: as many tasks as workers await what is ready at once, under a timeout of a second, over and over; time for each",
+            timers::TimeTimeout::Ready,
+        )
+        .metric(Metric::time()),
+        Entry::new(
+            "time_timeout, sleeps dropped",
+            "the same tasks make sleeps of a second and drop them, without awaiting",
+            timers::TimeTimeout::SleepDropped,
+        )
+        .metric(Metric::time()),
         Entry::new(
             "timeout around a yield",
             "a task awaits a future which is ready after one yield, under a timeout of an hour; time for each",
@@ -244,6 +304,12 @@ fn resources() -> Vec<Entry> {
             blocking::SpawnBlocking { threads: 16 },
         )
         .metric(Metric::time().goal(3.0)),
+        Entry::new(
+            "spawn_blocking, inside",
+            "as many tasks as workers make 100 batches of 16 empty blocking calls and await each batch; time per call",
+            blocking::SpawnBlockingInside,
+        )
+        .metric(Metric::time()),
     ]
 }
 

@@ -48,3 +48,47 @@ impl Workload for SpawnBlocking {
         }
     }
 }
+
+/// The same from inside: as many tasks as there are workers (the shape of tokio's `benches/spawn_blocking.rs`).
+#[derive(Clone, Copy)]
+pub(super) struct SpawnBlockingInside;
+
+impl SpawnBlockingInside {
+    fn rounds_each(plan: Plan) -> usize {
+        plan.size(100, 1)
+    }
+}
+
+impl Workload for SpawnBlockingInside {
+    fn batch(self, plan: Plan) -> usize {
+        plan.workers * SpawnBlockingInside::rounds_each(plan) * BATCH
+    }
+
+    fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
+        let rt = C::new(plan.workers);
+        let rounds = SpawnBlockingInside::rounds_each(plan);
+        move || {
+            time_per_op(plan, || {
+                rt.block_on(async {
+                    let call_all = || async move {
+                        let mut answered = 0;
+                        for _ in 0..rounds {
+                            let calls: Vec<_> =
+                                (0..BATCH).map(|_| C::spawn_blocking(|| 1)).collect();
+                            for call in calls {
+                                answered += call.await;
+                            }
+                        }
+                        answered
+                    };
+                    let callers: Vec<_> = (0..plan.workers).map(|_| C::spawn(call_all())).collect();
+                    let mut answered = 0;
+                    for caller in callers {
+                        answered += C::join(caller).await;
+                    }
+                    answered
+                })
+            })
+        }
+    }
+}

@@ -63,6 +63,53 @@ where
     }
 }
 
+/// tokio's `benches/time_timeout.rs`: as many tasks as workers, each sets one timeout after the other around what is ready at once; or
+/// makes sleeps that nobody ever awaits.
+#[derive(Clone, Copy)]
+pub(super) enum TimeTimeout {
+    Ready,
+    SleepDropped,
+}
+
+impl Workload for TimeTimeout {
+    fn batch(self, plan: Plan) -> usize {
+        plan.workers * plan.size(10_000, 50)
+    }
+
+    fn start<C: Contender>(self, plan: Plan) -> impl FnMut() -> Sample + 'static {
+        let rt = C::new(plan.workers);
+        let each = plan.size(10_000, 50);
+        let second = Duration::from_secs(1);
+        move || {
+            time_per_op(plan, || {
+                rt.block_on(async {
+                    let task = || async move {
+                        let mut done = 0;
+                        for _ in 0..each {
+                            match self {
+                                TimeTimeout::Ready => {
+                                    done += C::timeout(second, async { 1 }).await.unwrap();
+                                }
+                                TimeTimeout::SleepDropped => {
+                                    drop(hint::black_box(C::sleep(second)));
+                                    done += 1;
+                                }
+                            }
+                        }
+                        done
+                    };
+                    let tasks: Vec<_> = (0..plan.workers).map(|_| C::spawn(task())).collect();
+                    let mut done = 0;
+                    for task in tasks {
+                        done += C::join(task).await;
+                    }
+                    done
+                })
+            })
+        }
+    }
+}
+
 /// Many tasks, one sleep each, all at once: more than the workers can serve in time, so the lateness tells how quickly they catch up.
 /// Figures: CPU time per sleep, median lateness.
 #[derive(Clone, Copy)]
