@@ -264,7 +264,7 @@ impl Pool {
     pub(crate) fn wait_until_gone(&self, deadline: Instant) -> usize {
         let mut state = self.inner.state.lock();
         while state.threads > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(crate::primitive::now());
             if left.is_zero() {
                 break;
             }
@@ -370,10 +370,10 @@ impl Inner {
         keep_alive: Duration,
     ) -> (MutexGuard<'a, State>, bool) {
         state.idle += 1;
-        let give_up = Instant::now().checked_add(keep_alive);
+        let give_up = crate::primitive::now().checked_add(keep_alive);
         while state.called == 0 && !state.stopping {
             let left = match give_up {
-                Some(at) => at.saturating_duration_since(Instant::now()),
+                Some(at) => at.saturating_duration_since(crate::primitive::now()),
                 None => Duration::MAX,
             };
             if left.is_zero() {
@@ -395,7 +395,7 @@ impl Inner {
     }
 }
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../loom-tests/src/models/blocking.rs"]
 #[allow(missing_docs)]
 pub mod models;

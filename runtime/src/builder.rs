@@ -4,7 +4,6 @@ use std::env::{self, VarError};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use filch_timer::{Clock, Timer};
@@ -12,6 +11,7 @@ use filch_timer::{Clock, Timer};
 use crate::blocking;
 use crate::compute;
 use crate::error::JoinError;
+use crate::primitive::thread;
 use crate::primitive::unmodelled::{AtomicUsize, Ordering};
 use crate::runtime::Runtime;
 use crate::scheduler::stall::{OnStall, Stall};

@@ -71,7 +71,7 @@ use self::line::{Line, Refused, Taken, Ticket};
 mod line;
 mod quota;
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 pub use self::line::models;
 pub(crate) use self::quota::default_threads;
 pub use crate::job::cancel_requested;
@@ -350,7 +350,7 @@ impl Lane {
         let (lock, changed) = &inner.gone;
         let mut guard = lock.lock();
         while inner.threads.load(Ordering::Relaxed) > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(crate::primitive::now());
             if left.is_zero() {
                 break;
             }

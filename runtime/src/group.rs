@@ -594,7 +594,7 @@ pub use error::{Closed, Failure, GroupError};
 pub use kinds::{Body, Outcome};
 use member::Member;
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../loom-tests/src/models/group.rs"]
 #[allow(missing_docs, unsafe_code, reason = "models")]
 pub mod models;

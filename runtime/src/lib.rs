@@ -186,7 +186,7 @@ pub use crate::task::{JoinHandle, TaskInfo};
 pub use crate::time::{interval, interval_at, sleep, sleep_until};
 pub use crate::timeouts::{Deadline, timeout, timeout_at, timeout_scope};
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../loom-tests/src/models/mod.rs"]
 #[doc(hidden)]
 #[allow(missing_docs)]

@@ -1,8 +1,10 @@
-//! What the runtime's protocols are made of: std's atomics and locks, or loom's.
+//! What the runtime's protocols are made of: std's atomics and locks, or loom's, or shuttle's.
 //!
 //! This is the only file that names `std::sync::atomic`. The loom build (see `loom-tests`)
 //! swaps the whole module for one with the same face, whose atomics record each place they are
-//! used from, so that a model can be run again with that one place weakened.
+//! used from, so that a model can be run again with that one place weakened. The shuttle build (see
+//! `shuttle-tests`) does the same for whole runtimes: there also the threads and the clock are the
+//! explorer's. It sets both cfgs: what is written for models serves it as well, unless it says otherwise.
 
 #[cfg(not(any(
     target_os = "linux",
@@ -17,11 +19,43 @@ compile_error!(
      threads sleep, does not know this system"
 );
 
+use std::time::{Duration, Instant};
+
 #[cfg(not(filch_loom))]
 pub(crate) use real::*;
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 pub(crate) use filch_loom_primitive::*;
+
+#[cfg(filch_shuttle)]
+pub(crate) use filch_shuttle_primitive::*;
+
+/// Threads that a runtime starts, and on which it sleeps. (The threads of loom's models are the models' own.)
+#[cfg(not(filch_shuttle))]
+pub(crate) use std::thread;
+
+/// What the system's clock says. (Under shuttle time is what the schedule makes of it.)
+#[cfg(not(filch_shuttle))]
+#[inline]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long ago that was.
+#[inline]
+pub(crate) fn elapsed(since: Instant) -> Duration {
+    now().saturating_duration_since(since)
+}
+
+/// A static. (Under shuttle each execution has its own: it must not depend on those before it.)
+#[cfg(not(filch_shuttle))]
+macro_rules! global {
+    ($(#[$attr:meta])* static $name:ident: $ty:ty = $init:expr) => {
+        $(#[$attr])* static $name: $ty = $init;
+    };
+}
+#[cfg(not(filch_shuttle))]
+pub(crate) use global;
 
 /// Atomics that no model looks at, because they live in statics, which loom cannot have:
 /// counters, the fork flag, the depot. No wake-up ever depends on one of them.

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread;
 use std::time::Duration;
 
 use filch_timer::Timer;
@@ -15,7 +14,7 @@ use crate::builder::{Builder, Config};
 use crate::compute::Lane;
 use crate::context;
 use crate::error::JoinError;
-use crate::primitive::{Condvar, Mutex};
+use crate::primitive::{Condvar, Mutex, thread};
 use crate::scheduler::monitor::{Sampler, Unpark};
 use crate::scheduler::quiet::Quiet;
 use crate::scheduler::stall::Stalls;
@@ -544,11 +543,11 @@ impl Handle {
 
     /// Waits until all workers have left, or the time is up.
     pub(crate) fn wait_for_workers(&self, limit: Duration) -> bool {
-        let end = std::time::Instant::now().checked_add(limit);
+        let end = crate::primitive::now().checked_add(limit);
         let mut presence = self.shared.presence.lock();
         while !presence.over {
             let left = match end {
-                Some(end) => end.saturating_duration_since(std::time::Instant::now()),
+                Some(end) => end.saturating_duration_since(crate::primitive::now()),
                 None => Duration::MAX,
             };
             if left.is_zero() {

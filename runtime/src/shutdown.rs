@@ -12,10 +12,10 @@
 //!
 //! Nobody needs to conduct steps 2 to 5: a `Runtime` dropped inside async code begins with 2 and goes.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::context;
+use crate::primitive::thread;
 use crate::runtime::Handle;
 use crate::scheduler::quiet::Awaited;
 use crate::task::TaskInfo;
@@ -75,7 +75,7 @@ pub(crate) fn with_grace(
         return report;
     }
     // What cannot be added to the present is never.
-    let deadline = Instant::now().checked_add(grace);
+    let deadline = crate::primitive::now().checked_add(grace);
     let scheduler = handle.scheduler();
     let before = handle.table().totals();
     if !grace.is_zero() {
@@ -107,7 +107,7 @@ pub(crate) fn with_grace(
     report.cancelled = drained.cancelled - before.cancelled;
     report.aborted = after.cancelled - drained.cancelled;
     report.panicked = after.panicked - before.panicked;
-    let last = Instant::now() + LAST_WAIT;
+    let last = crate::primitive::now() + LAST_WAIT;
     let deadline = deadline.map_or(last, |deadline| deadline.max(last));
     report.stuck_jobs = handle.blocking().wait_until_gone(deadline);
     report.stuck_compute_jobs = handle.compute().wait_until_gone(deadline);
@@ -151,7 +151,7 @@ pub(crate) fn at_drop(handle: &Handle, threads: &mut Vec<thread::JoinHandle<()>>
     threads.drain(..).for_each(|thread| drop(thread.join()));
     // Of spare workers nobody can wait for the thread, and they may poll something still.
     let _ = handle.wait_for_workers(Duration::MAX);
-    let deadline = Instant::now() + LAST_WAIT;
+    let deadline = crate::primitive::now() + LAST_WAIT;
     let _ = handle.blocking().wait_until_gone(deadline);
     let _ = handle.compute().wait_until_gone(deadline);
 }

@@ -169,20 +169,20 @@ impl<F, Fut> fmt::Debug for Local<F, Fut> {
 #[derive(Debug)]
 struct AtHome {
     #[cfg(debug_assertions)]
-    thread: std::thread::ThreadId,
+    thread: crate::primitive::thread::ThreadId,
 }
 
 impl AtHome {
     fn here() -> AtHome {
         AtHome {
             #[cfg(debug_assertions)]
-            thread: std::thread::current().id(),
+            thread: crate::primitive::thread::current().id(),
         }
     }
 
     fn check(&self) {
         #[cfg(debug_assertions)]
-        if self.thread != std::thread::current().id() {
+        if self.thread != crate::primitive::thread::current().id() {
             // Not a panic: what comes next would be undefined behaviour.
             eprintln!("filch: a local future was touched on a foreign thread; the process ends");
             std::process::abort();

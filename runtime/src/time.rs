@@ -113,7 +113,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// ```
 #[doc(alias = "time")]
 pub fn now() -> Instant {
-    context::with(|handle| handle.timer().now()).unwrap_or_else(Instant::now)
+    context::with(|handle| handle.timer().now()).unwrap_or_else(crate::primitive::now)
 }
 
 /// Moves a manual clock on, in one jump. What becomes due is woken before this returns; when it

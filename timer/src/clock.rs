@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use crate::primitive::{AtomicU64, Mutex, Ordering};
+use crate::primitive::{AtomicU64, Mutex, Ordering, global};
 use crate::turn::Core;
 
 /// The deadline that is never reached.
@@ -24,8 +24,8 @@ pub(crate) const CLOSED: u64 = u64::MAX;
 const MODEL_START: u64 = 3_600_000_000_000;
 
 fn base() -> Instant {
-    static BASE: OnceLock<Instant> = OnceLock::new();
-    *BASE.get_or_init(Instant::now)
+    global! { static BASE: OnceLock<Instant> = OnceLock::new() }
+    *BASE.get_or_init(crate::primitive::now)
 }
 
 /// The nanoseconds in a duration; what does not fit is [`NEVER`].
@@ -54,7 +54,7 @@ pub(crate) fn from_ns(ns: u64) -> Option<Instant> {
 pub(crate) fn system_now_ns() -> u64 {
     // The base first: made after the reading, it would be later than "now".
     let base = base();
-    duration_to_ns(Instant::now().saturating_duration_since(base))
+    duration_to_ns(crate::primitive::now().saturating_duration_since(base))
 }
 
 /// `now + duration`, or never.
@@ -169,7 +169,7 @@ impl Clock {
     /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Kind::System => Instant::now(),
+            Kind::System => crate::primitive::now(),
             Kind::Manual(_) => from_ns(self.now_ns()).expect("the manual clock has left time"),
         }
     }

@@ -95,7 +95,7 @@ mod sleep;
 mod thread;
 mod turn;
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../loom-tests/src/timer_models/mod.rs"]
 #[doc(hidden)]
 #[allow(missing_docs)]

@@ -72,7 +72,7 @@ impl Parker {
             match limit {
                 None => state = self.changed.wait(state),
                 Some(limit) => {
-                    let left = limit.saturating_duration_since(Instant::now());
+                    let left = limit.saturating_duration_since(crate::primitive::now());
                     if left.is_zero() {
                         break;
                     }

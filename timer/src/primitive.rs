@@ -9,8 +9,32 @@ compile_error!("filch and its timer need atomics of 64 bits, which this processo
 #[cfg(not(filch_loom))]
 pub(crate) use real::*;
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 pub(crate) use filch_loom_primitive::*;
+
+#[cfg(filch_shuttle)]
+pub(crate) use filch_shuttle_primitive::*;
+
+/// The timer's own thread. (The threads of loom's models are the models' own.)
+#[cfg(not(filch_shuttle))]
+pub(crate) use std::thread;
+
+/// What the system's clock says. (Under shuttle time is what the schedule makes of it.)
+#[cfg(not(filch_shuttle))]
+#[inline]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// A static. (Under shuttle each execution has its own: it must not depend on those before it.)
+#[cfg(not(filch_shuttle))]
+macro_rules! global {
+    ($(#[$attr:meta])* static $name:ident: $ty:ty = $init:expr) => {
+        $(#[$attr])* static $name: $ty = $init;
+    };
+}
+#[cfg(not(filch_shuttle))]
+pub(crate) use global;
 
 /// Atomics that no model looks at, because they live in statics, which loom cannot have: number
 /// dispensers and the table of known waker vtables. No wake ever depends on an order between

@@ -56,7 +56,7 @@ use crate::clock::CLOSED;
 use crate::far::Far;
 use crate::heap::Item;
 use crate::park::Parker;
-use crate::primitive::{AtomicU64, Mutex, Ordering, seeded, tls, unmodelled};
+use crate::primitive::{AtomicU64, Mutex, Ordering, global, seeded, tls, unmodelled};
 use crate::slab::{INTAKE, MOVING, Slab};
 
 /// The alarm when the turner has been told to get up, or will get up sooner than anybody may ask
@@ -555,7 +555,7 @@ pub(crate) fn current(count: usize) -> usize {
 #[cold]
 fn current_slow(index: usize, count: usize) -> usize {
     // Not modelled: models with several shards choose.
-    static NEXT: unmodelled::AtomicUsize = unmodelled::AtomicUsize::new(0);
+    global! { static NEXT: unmodelled::AtomicUsize = unmodelled::AtomicUsize::new(0) }
     if index != UNDECIDED {
         return index % count;
     }

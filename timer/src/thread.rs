@@ -6,11 +6,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::batch::contain;
 use crate::primitive::Mutex;
+use crate::primitive::thread::{self, JoinHandle};
 use crate::turn::Core;
 
 pub(crate) type Hook = Box<dyn FnMut() -> Option<Duration> + Send>;

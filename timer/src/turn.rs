@@ -22,7 +22,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::batch::{Batch, contain};
 use crate::clock::{self, Clock, NEVER};
@@ -146,7 +146,7 @@ impl Core {
     pub(crate) fn park(&self, wake: Option<u64>, wish: Option<Duration>) {
         let manual = self.clock.is_manual();
         let wake = if manual { None } else { wake.and_then(clock::from_ns) };
-        let wish = wish.and_then(|wish| Instant::now().checked_add(wish));
+        let wish = wish.and_then(|wish| crate::primitive::now().checked_add(wish));
         self.parker.park(wake.into_iter().chain(wish).min());
         if self.min_gap > 0 && !manual {
             let gap_over = self.last_turn.load(Ordering::Relaxed).saturating_add(self.min_gap);

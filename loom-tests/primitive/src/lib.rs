@@ -38,6 +38,8 @@ pub use loom::cell::UnsafeCell;
 pub use run::{Whim, seeded, whim};
 pub use std::sync::atomic::Ordering;
 
+use loom as model;
+
 #[doc(hidden)]
 pub use loom as __loom;
 

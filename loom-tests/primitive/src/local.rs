@@ -1,17 +1,17 @@
-//! Thread-locals of loom's threads.
+//! Thread-locals of a model's threads: loom's here, shuttle's where its twin of this package includes the file.
 
 use std::cell::{Cell, RefCell};
 
-use loom::thread::AccessError;
+use crate::model::thread::{self, AccessError};
 
-/// A loom thread-local with the methods of std's.
+/// A model's thread-local with the methods of std's.
 #[derive(Debug)]
-pub struct LocalKey<T: 'static>(&'static loom::thread::LocalKey<T>);
+pub struct LocalKey<T: 'static>(&'static thread::LocalKey<T>);
 
 impl<T: 'static> LocalKey<T> {
     /// For [`tls!`](crate::tls).
     #[doc(hidden)]
-    pub const fn over(inner: &'static loom::thread::LocalKey<T>) -> Self {
+    pub const fn over(inner: &'static thread::LocalKey<T>) -> Self {
         LocalKey(inner)
     }
 

@@ -154,7 +154,8 @@ impl Line {
         let taken = ticket.take()?;
         self.counts.fetch_add(RUNNING - 1, Ordering::Relaxed);
         self.started.fetch_add(1, unmodelled::Ordering::Relaxed);
-        let waited = u64::try_from(ticket.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let waited =
+            u64::try_from(crate::primitive::elapsed(ticket.since).as_nanos()).unwrap_or(u64::MAX);
         self.waited_ns.fetch_add(waited, unmodelled::Ordering::Relaxed);
         Some(taken)
     }
@@ -212,7 +213,7 @@ impl Ticket {
         Arc::new(Ticket {
             job: AtomicRunnable::empty(),
             line: Arc::clone(line),
-            since: Instant::now(),
+            since: crate::primitive::now(),
             awake: Mutex::new(quiet.map(Awake::new)),
         })
     }
@@ -249,7 +250,7 @@ impl extra::Line for Ticket {
     }
 }
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../../loom-tests/src/models/compute.rs"]
 #[allow(missing_docs)]
 pub mod models;

@@ -43,7 +43,7 @@ use self::table::Table;
 use crate::error::JoinError;
 use crate::io::Door;
 use crate::primitive::unmodelled;
-use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering};
+use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering, global};
 use crate::sys;
 use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
 use crate::task::polling;
@@ -89,20 +89,25 @@ struct WorkerSet {
     inboxes: Box<[Stack]>,
 }
 
-/// Schedulers whose runtime is gone.
-static SPARE: std::sync::Mutex<Vec<&'static Scheduler>> = std::sync::Mutex::new(Vec::new());
+global! {
+    /// Schedulers whose runtime is gone.
+    static SPARE: std::sync::Mutex<Vec<&'static Scheduler>> = std::sync::Mutex::new(Vec::new())
+}
 
 impl Scheduler {
     /// One that is free, or a new one.
     pub(crate) fn obtain(workers: usize) -> &'static Scheduler {
         // As many spare ones may come to help.
         let sets = (2 * workers).div_ceil(WORKERS_PER_SET);
-        let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let scheduler: &'static Scheduler = match spare.iter().position(|s| s.sets.len() == sets) {
-            Some(i) => spare.swap_remove(i).reopen(),
+        let spare = {
+            let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let found = spare.iter().position(|s| s.sets.len() == sets);
+            found.map(|i| spare.swap_remove(i))
+        };
+        let scheduler: &'static Scheduler = match spare {
+            Some(spare) => spare.reopen(),
             None => Box::leak(Box::new(Scheduler::new(sets))).with_alert(),
         };
-        drop(spare);
         scheduler.workers.store(workers, Ordering::Relaxed);
         for (i, set) in scheduler.sets.iter().enumerate() {
             let first = i * WORKERS_PER_SET;
@@ -427,8 +432,9 @@ impl Scheduler {
             if self.no_task_waits() && self.is_still() {
                 return true;
             }
-            let left = limit
-                .map_or(Duration::MAX, |limit| limit.saturating_duration_since(Instant::now()));
+            let left = limit.map_or(Duration::MAX, |limit| {
+                limit.saturating_duration_since(crate::primitive::now())
+            });
             if left.is_zero() {
                 return false;
             }

@@ -195,7 +195,7 @@ impl Sampler {
             return None;
         }
         let urgent = self.scheduler.monitor.urgent.swap(false, Ordering::Relaxed);
-        let now = Instant::now();
+        let now = crate::primitive::now();
         let since = self.last.map_or(Duration::ZERO, |last| now - last);
         if self.last.is_some() && since < self.period && !urgent {
             return Some(self.period - since);
@@ -364,7 +364,7 @@ impl Sampler {
     }
 }
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../../loom-tests/src/models/driver.rs"]
 #[allow(missing_docs)]
 pub mod models;

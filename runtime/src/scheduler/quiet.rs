@@ -327,7 +327,7 @@ impl Sitter {
     }
 }
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../../loom-tests/src/models/quiet.rs"]
 #[allow(missing_docs)]
 pub mod models;

@@ -14,6 +14,7 @@ use super::park::{NoBed, Parker};
 use super::quiet::{AwakeHere, Quiet, Sitter};
 use super::{OnWorkers, Scheduler};
 use crate::error::JoinError;
+use crate::primitive::global;
 use crate::task::cell::{self, AtomicRunnable, Closed, Job, Listed, Place, Rooted};
 use crate::task::extra::{self, Extra};
 use crate::task::pool::Boxed;
@@ -28,7 +29,7 @@ pub(crate) struct Seat {
     sitter: Sitter,
 }
 
-static FREE: Mutex<Vec<&'static Seat>> = Mutex::new(Vec::new());
+global! { static FREE: Mutex<Vec<&'static Seat>> = Mutex::new(Vec::new()) }
 
 #[derive(Debug)]
 enum OnSeat {}

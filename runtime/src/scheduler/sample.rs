@@ -40,7 +40,7 @@ impl Attention {
             word: AtomicU64::new(0),
             since: AtomicU64::new(0),
             next: AtomicU64::new(0),
-            zero: Instant::now(),
+            zero: crate::primitive::now(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Attention {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(crate::primitive::elapsed(self.zero).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Follows the task with this id, which the caller is about to push; unless another one is followed, or was

@@ -6,8 +6,14 @@ use super::park::{Bed, Parker};
 use crate::io::Door;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// Workers in one set: as many as the mask has bits. (In a model each costs time.)
-pub(crate) const WORKERS_PER_SET: usize = if cfg!(filch_loom) { 2 } else { 32 };
+/// Workers in one set: as many as the mask has bits. (In a model each costs time; and with few, there are several sets.)
+pub(crate) const WORKERS_PER_SET: usize = if cfg!(filch_shuttle) {
+    4
+} else if cfg!(filch_loom) {
+    2
+} else {
+    32
+};
 
 /// The low half is a mask of parked workers, the high half counts searchers.
 const SEARCHER: u64 = 1 << 32;

@@ -87,7 +87,7 @@ impl Stalls {
     }
 
     fn say(&mut self, stall: &Stall) {
-        let (site, now) = (stall.task.spawned_at, Instant::now());
+        let (site, now) = (stall.task.spawned_at, crate::primitive::now());
         let is_new = match self.said.get(site) {
             Some(&last) => now - last >= SAY_AGAIN,
             None => self.said.len() < SITES,

@@ -22,7 +22,7 @@ use crossbeam_utils::CachePadded;
 use self::care::{Care, Open};
 use self::events::Events;
 pub(crate) use self::spare::block_in_place;
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 pub use self::spare::models;
 use super::queue::{Queue, Steal};
 use super::quiet::Quiet;
@@ -99,11 +99,11 @@ struct Alone {
 impl Alone {
     /// From now on: until the limit has passed, or if more than `most` wait.
     fn new(limit: Duration, most: usize) -> Alone {
-        Alone { since: Instant::now(), limit, most }
+        Alone { since: crate::primitive::now(), limit, most }
     }
 
     fn again(self) -> Alone {
-        Alone { since: Instant::now(), ..self }
+        Alone { since: crate::primitive::now(), ..self }
     }
 }
 
@@ -584,7 +584,7 @@ struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if crate::primitive::thread::panicking() {
             eprintln!("filch: a worker thread panicked outside any task; the process ends");
             std::process::abort();
         }

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cell::Join;
 use super::cell::Waits;
@@ -204,8 +204,8 @@ impl<T> JoinHandle<T> {
             "join_timeout was called inside a task, where it would block the runtime; \
              use `handle.await`, or `filch::timeout(limit, &mut handle).await`"
         );
-        let deadline = limit.into().map(|limit| Instant::now().checked_add(limit));
-        let thread = Arc::new(Unpark(std::thread::current()));
+        let deadline = limit.into().map(|limit| crate::primitive::now().checked_add(limit));
+        let thread = Arc::new(Unpark(crate::primitive::thread::current()));
         let waker = Waker::from(thread);
         let cx = Context::from_waker(&waker);
         loop {
@@ -213,13 +213,13 @@ impl<T> JoinHandle<T> {
                 return Some(result);
             }
             match deadline.flatten() {
-                None => std::thread::park(),
+                None => crate::primitive::thread::park(),
                 Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
+                    let left = deadline.saturating_duration_since(crate::primitive::now());
                     if left.is_zero() {
                         return None;
                     }
-                    std::thread::park_timeout(left);
+                    crate::primitive::thread::park_timeout(left);
                 }
             }
         }
@@ -227,7 +227,7 @@ impl<T> JoinHandle<T> {
 }
 
 /// Wakes a thread that blocks in `join_timeout`.
-struct Unpark(std::thread::Thread);
+struct Unpark(crate::primitive::thread::Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

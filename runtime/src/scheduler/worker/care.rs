@@ -29,7 +29,6 @@
 //! before and 130 after, the medians of 7 rounds.
 
 use std::cell::Cell;
-use std::time::Instant;
 
 use super::{Alone, Worker};
 use crate::task::{Ran, Runnable};
@@ -147,12 +146,12 @@ impl Worker {
         if let Some(waited) = self.scheduler.attention.arrived(id) {
             self.entry.tally.wake_to_poll.add(waited);
         }
-        let start = self.care.is_sample().then(Instant::now);
+        let start = self.care.is_sample().then(crate::primitive::now);
         self.open.set(if start.is_some() { Open::Sampled } else { Open::Yes });
         let ran = if self.scheduler.is_open() { task.run() } else { self.end(task) };
         self.open.set(Open::Shut);
         if let Some(start) = start {
-            let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let ns = u64::try_from(crate::primitive::elapsed(start).as_nanos()).unwrap_or(u64::MAX);
             self.entry.tally.poll_time.add(ns);
             if let Ran::Again(_) = ran {
                 self.scheduler.attention.follow(id);
@@ -183,7 +182,8 @@ impl Worker {
         if self.queue.is_empty() {
             self.set_batch(None);
         } else if self.scheduler.is_anybody_parked()
-            && (self.queue.len() > batch.most || batch.since.elapsed() > batch.limit)
+            && (self.queue.len() > batch.most
+                || crate::primitive::elapsed(batch.since) > batch.limit)
         {
             self.set_batch(Some(batch.again()));
             self.notify();

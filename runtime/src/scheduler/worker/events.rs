@@ -117,7 +117,7 @@ impl Worker {
         if !self.scheduler.door.is_used() {
             return;
         }
-        let now = Instant::now();
+        let now = crate::primitive::now();
         if events.last_look.get().is_none_or(|last| now - last > REST) {
             events.last_look.set(Some(now));
             if let Some(mut turn) = self.driver().and_then(|driver| driver.try_turn()) {

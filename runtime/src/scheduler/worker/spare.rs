@@ -148,7 +148,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-#[cfg(filch_loom)]
+#[cfg(all(filch_loom, not(filch_shuttle)))]
 #[path = "../../../../loom-tests/src/models/spare.rs"]
 #[allow(missing_docs)]
 pub mod models;
