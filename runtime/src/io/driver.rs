@@ -164,7 +164,7 @@ impl Driver {
     }
 
     /// Models are the kernel, too.
-    #[cfg(filch_loom)]
+    #[cfg(all(filch_loom, not(filch_shuttle)))]
     pub(crate) fn tell(&self, index: u32, generation: u32) {
         self.registry.tell(token(index, generation));
     }

@@ -297,7 +297,7 @@ impl Sleep {
     }
 
     /// Who is parked, and how many search.
-    #[cfg(filch_loom)]
+    #[cfg(all(filch_loom, not(filch_shuttle)))]
     pub(crate) fn word(&self) -> (u32, u64) {
         let now = self.word.load(Ordering::Relaxed);
         (parked(now), searchers(now))

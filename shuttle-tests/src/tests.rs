@@ -1,0 +1,37 @@
+//! Whole runtimes under shuttle: real workers, real sleep protocol, real everything but deque and poller, in orders that
+//! a machine would hardly ever choose. See README.md.
+
+mod explore;
+mod scenarios;
+mod support;
+
+use filch_under_shuttle as filch;
+
+/// A test for each scenario.
+macro_rules! explorations {
+    ($($name:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                explore::named(stringify!($name));
+            }
+        )+
+
+        #[test]
+        fn every_scenario_is_explored() {
+            let tested = [$(stringify!($name)),+];
+            for (name, ..) in scenarios::ALL.iter().copied().flatten() {
+                assert!(tested.contains(name), "{name} is not in the list");
+            }
+        }
+    };
+}
+
+explorations! {
+    spawn_tree, spawns_from_outside, wakes_from_everywhere, ping_pong, yields_beside_wakes, local_tasks, several_sets,
+    two_runtimes, panics, roots,
+    cancel_beside_the_end, abort_beside_wakes, groups_that_fail, group_cancelled, caught_requests, dropped_handles,
+    sleeps_by_hand, sleeps, timeouts_beside_the_end, stuck_worker, all_stuck,
+    jobs, jobs_and_time, block_in_place,
+    drop_while_spawning, shutdown_while_spawning, cleanups, shutdown_beside_wakes, dropped_inside,
+}
