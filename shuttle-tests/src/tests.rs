@@ -28,10 +28,10 @@ macro_rules! explorations {
 }
 
 explorations! {
-    spawn_tree, spawns_from_outside, wakes_from_everywhere, ping_pong, yields_beside_wakes, local_tasks, several_sets,
+    spawn_tree, spawns_from_outside, wakes_from_everywhere, ping_pong, yields_beside_wakes, local_tasks, several_sets, all_at_once,
     two_runtimes, panics, roots,
-    cancel_beside_the_end, abort_beside_wakes, groups_that_fail, group_cancelled, caught_requests, dropped_handles,
-    sleeps_by_hand, sleeps, timeouts_beside_the_end, stuck_worker, all_stuck,
+    cancel_beside_the_end, abort_beside_wakes, groups_that_fail, group_cancelled, groups_that_end, gathered, caught_requests, dropped_handles,
+    sleeps_by_hand, sleeps, timeouts_beside_the_end, stuck_worker, all_stuck, stuck_after_a_rest,
     jobs, jobs_and_time, block_in_place,
-    drop_while_spawning, shutdown_while_spawning, cleanups, shutdown_beside_wakes, dropped_inside,
+    drop_while_spawning, shutdown_while_spawning, drop_beside_first_waits, cleanups, shutdown_beside_wakes, dropped_inside,
 }

@@ -38,7 +38,12 @@ impl LiveList {
     /// Enters a task. The number finds it again.
     pub(crate) fn insert(&self, task: Listed) -> Result<u32, (Closed, Listed)> {
         let mut inner = self.inner.lock();
-        if inner.closed {
+        #[cfg(filch_shuttle)]
+        // A twin enters it behind the back of those who have gone through the list.
+        let forced = crate::primitive::seeded("enter-late");
+        #[cfg(not(filch_shuttle))]
+        let forced = false;
+        if inner.closed && !forced {
             return Err((Closed, task));
         }
         if let Some(slot) = inner.free.pop() {

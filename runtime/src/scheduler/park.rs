@@ -89,6 +89,10 @@ impl Parker {
 
     /// Wakes the thread, or lets its next park return at once.
     pub(crate) fn unpark(&self, driver: Option<&impl Bed>) {
+        #[cfg(filch_shuttle)] // A twin leaves nothing for somebody who is about to sleep.
+        if crate::primitive::seeded("no-token") && self.word.load(Ordering::Relaxed) == AWAKE {
+            return;
+        }
         // Release: partner is the Acquire of `enter` and `leave`.
         // [unpark]
         match self.word.swap(TOKEN, Ordering::Release) {

@@ -514,6 +514,10 @@ impl Worker {
 
     /// A look at every source. `own`: this worker's own deque counts.
     fn is_work_visible(&self, own: bool) -> bool {
+        #[cfg(filch_shuttle)] // A twin does not look again when it has announced that it sleeps.
+        if own && crate::primitive::seeded("no-recheck") {
+            return false;
+        }
         self.scheduler.is_work_visible(&self.table, (!own).then_some(self.index))
     }
 

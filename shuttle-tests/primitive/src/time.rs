@@ -7,18 +7,19 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::sync::{Condvar, Mutex};
+use shuttle::sync::Condvar;
 use shuttle::thread;
 
 thread_local! {
     static NOW_NS: Cell<u64> = const { Cell::new(0) };
     static ALARMS: RefCell<Vec<Alarm>> = const { RefCell::new(Vec::new()) };
     static IN_A_HURRY: Cell<bool> = const { Cell::new(false) };
-    static DESK: RefCell<Option<Arc<Desk>>> = const { RefCell::new(None) };
+    static KEEPER: RefCell<Option<thread::Thread>> = const { RefCell::new(None) };
+    static IS_OVER: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Somebody waits with a limit.
@@ -26,13 +27,6 @@ struct Alarm {
     at: u64,
     up: Arc<AtomicBool>,
     condvar: Arc<Condvar>,
-}
-
-/// Where the clock thread waits for alarms.
-#[derive(Default)]
-struct Desk {
-    stopped: Mutex<bool>,
-    changed: Condvar,
 }
 
 fn origin() -> Instant {
@@ -56,38 +50,38 @@ impl Clock {
     pub fn start() -> Clock {
         NOW_NS.set(0);
         ALARMS.take();
-        let desk = Arc::<Desk>::default();
-        DESK.set(Some(Arc::clone(&desk)));
-        Clock(Some(thread::spawn(move || desk.keep())))
+        IS_OVER.set(false);
+        let keeper = thread::spawn(keep);
+        KEEPER.set(Some(keeper.thread().clone()));
+        Clock(Some(keeper))
     }
 }
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        if let Some(desk) = DESK.take() {
-            *desk.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            desk.changed.notify_one();
-        }
+        IS_OVER.set(true);
+        wake_keeper();
         if let Some(thread) = self.0.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Desk {
-    fn keep(&self) {
-        loop {
-            let mut stopped = self.stopped.lock().expect("nobody panics with it");
-            while !*stopped && ALARMS.with_borrow(Vec::is_empty) {
-                stopped = self.changed.wait(stopped).expect("nobody panics with it");
-            }
-            if *stopped {
-                return;
-            }
-            drop(stopped);
+/// Parked while there are no alarms. (No lock: whoever sets an alarm may hold others, and must not wait for the clock.)
+fn keep() {
+    while !IS_OVER.get() {
+        if ALARMS.with_borrow(Vec::is_empty) {
+            thread::park();
+        } else {
             ring();
             thread::yield_now();
         }
+    }
+}
+
+fn wake_keeper() {
+    if let Some(keeper) = KEEPER.with_borrow(Clone::clone) {
+        keeper.unpark();
     }
 }
 
@@ -128,13 +122,10 @@ fn ring() {
 pub(crate) fn set_alarm(limit: Duration, condvar: &Arc<Condvar>) -> Option<Arc<AtomicBool>> {
     let ns = u64::try_from(limit.as_nanos()).ok()?;
     let at = NOW_NS.get().checked_add(ns)?;
-    let desk = DESK.with_borrow(Clone::clone)?;
     let up = Arc::new(AtomicBool::new(false));
     let alarm = Alarm { at, up: Arc::clone(&up), condvar: Arc::clone(condvar) };
-    let stopped = desk.stopped.lock().expect("nobody panics with it");
     ALARMS.with_borrow_mut(|alarms| alarms.push(alarm));
-    desk.changed.notify_one();
-    drop(stopped);
+    wake_keeper();
     Some(up)
 }
 

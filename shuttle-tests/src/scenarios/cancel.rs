@@ -13,6 +13,8 @@ pub(crate) const ALL: &[Scenario] = &[
     ("abort_beside_wakes", 1, abort_beside_wakes),
     ("groups_that_fail", 1, groups_that_fail),
     ("group_cancelled", 1, group_cancelled),
+    ("groups_that_end", 1, groups_that_end),
+    ("gathered", 1, gathered),
     ("caught_requests", 1, caught_requests),
     ("dropped_handles", 1, dropped_handles),
 ];
@@ -148,6 +150,60 @@ fn group_cancelled() {
     assert_eq!(ended.is_ok(), ledger.finished() == 1);
     drop(runtime);
     ledger.assert_over();
+}
+
+/// Many small groups, whose last member ends when the group begins to wait for it.
+fn groups_that_end() {
+    let runtime = runtime(2);
+    let ledger = Ledger::new();
+    runtime.block_on(async {
+        for _ in 0..4 {
+            filch::task_group(async |group| {
+                for _ in 0..1 + any(2) {
+                    group.spawn(ledger.enter(async {}));
+                }
+            })
+            .await;
+            ledger.assert_over();
+        }
+    });
+    let handle = runtime.handle();
+    drop(runtime);
+    assert_eq!(ledger.finished(), ledger.created());
+    ledger.assert_agrees(&handle);
+}
+
+/// Whoever waits for several learns of each end, and of the first.
+fn gathered() {
+    let runtime = runtime(2);
+    let ledger = Ledger::new();
+    let spawn = |yields: usize| {
+        runtime.spawn(ledger.enter(async move {
+            for _ in 0..yields {
+                filch::yield_now().await;
+            }
+            yields
+        }))
+    };
+    let mut handles: Vec<_> = (0..3).map(|_| spawn(any(3))).collect();
+    let other = spawn(1).linked();
+    let all = (0..2).map(spawn).collect::<Vec<_>>();
+    runtime.block_on(async {
+        let done = filch::wait(&mut handles, filch::Until::First, None).await;
+        assert!(!done.is_empty());
+        let mut rest = filch::as_completed(handles);
+        while let Some((_, ended)) = rest.next().await {
+            ended.unwrap();
+        }
+        assert_eq!(other.await.unwrap(), 1);
+        let values = filch::gather(all).await.unwrap();
+        assert!(values.into_iter().map(Result::unwrap).eq(0..2));
+    });
+    let handle = runtime.handle();
+    drop(runtime);
+    // (`gather` makes tasks of its own.)
+    assert_eq!(ledger.finished(), 6);
+    assert_eq!((handle.metrics().alive, handle.tasks().len()), (0, 0));
 }
 
 /// A request that is caught, and taken back, or not.

@@ -11,6 +11,7 @@ use crate::support::{Gate, Ledger, any, runtime, watched};
 pub(crate) const ALL: &[Scenario] = &[
     ("drop_while_spawning", 1, drop_while_spawning),
     ("shutdown_while_spawning", 1, shutdown_while_spawning),
+    ("drop_beside_first_waits", 1, drop_beside_first_waits),
     ("cleanups", 1, cleanups),
     ("shutdown_beside_wakes", 1, shutdown_beside_wakes),
     ("dropped_inside", 1, dropped_inside),
@@ -52,6 +53,26 @@ fn shutdown_while_spawning() {
         assert!(report.stuck.is_empty(), "{report:?}");
     };
     if any(2) == 0 { spawn_and_end(runtime(3), end) } else { spawn_and_end(watched(2), end) }
+}
+
+/// Tasks begin to wait while the runtime ends: each stands in a list or is refused there, none is overlooked.
+fn drop_beside_first_waits() {
+    let runtime = runtime(2);
+    let ledger = Ledger::new();
+    for _ in 0..3 {
+        drop(runtime.spawn(ledger.enter(std::future::pending::<()>())));
+        let entered = ledger.clone();
+        drop(runtime.spawn_local(move || entered.enter(std::future::pending::<()>())));
+    }
+    let handle = runtime.handle();
+    if any(2) == 0 {
+        drop(runtime);
+    } else {
+        let report = runtime.shutdown(Duration::MAX);
+        assert_eq!((report.aborted, report.stuck.len()), (0, 0), "{report:?}");
+    }
+    ledger.assert_over();
+    assert_eq!((handle.metrics().alive, handle.tasks().len()), (0, 0));
 }
 
 /// What is asked to end cleans up, which takes some steps and some time.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use shuttle::sync::Barrier;
 use shuttle::thread;
 
 use super::Scenario;
@@ -19,6 +20,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("yields_beside_wakes", 1, yields_beside_wakes),
     ("local_tasks", 1, local_tasks),
     ("several_sets", 1, several_sets),
+    ("all_at_once", 1, all_at_once),
     ("two_runtimes", 1, two_runtimes),
     ("panics", 1, panics),
     ("roots", 1, roots),
@@ -254,6 +256,36 @@ fn several_sets() {
     drop(runtime);
     assert_eq!((ledger.created(), ledger.finished()), (11, 11));
     ledger.assert_over();
+    ledger.assert_agrees(&handle);
+}
+
+/// As many tasks as workers, each of which waits in its poll until all are polled: no worker sleeps beside work. (The
+/// clock is a manual one, so no monitor helps.) They come from outside: what a task wakes may wait for its worker.
+fn all_at_once() {
+    const WORKERS: usize = 3;
+    let runtime = runtime(WORKERS);
+    let ledger = Ledger::new();
+    let barrier = Arc::new(Barrier::new(WORKERS));
+    let rounds = 1 + any(2);
+    for _ in 0..rounds {
+        let threads: Vec<_> = (0..WORKERS)
+            .map(|_| {
+                let (handle, ledger) = (runtime.handle(), ledger.clone());
+                let barrier = Arc::clone(&barrier);
+                thread::spawn(move || {
+                    handle.spawn(ledger.enter(async move {
+                        barrier.wait();
+                    }))
+                })
+            })
+            .collect();
+        for thread in threads {
+            runtime.block_on(thread.join().unwrap()).unwrap();
+        }
+    }
+    let handle = runtime.handle();
+    drop(runtime);
+    assert_eq!(ledger.finished(), WORKERS * rounds);
     ledger.assert_agrees(&handle);
 }
 

@@ -16,6 +16,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("timeouts_beside_the_end", 1, timeouts_beside_the_end),
     ("stuck_worker", 1, stuck_worker),
     ("all_stuck", 1, all_stuck),
+    ("stuck_after_a_rest", 1, stuck_after_a_rest),
 ];
 
 fn ms(ms: u64) -> Duration {
@@ -165,5 +166,24 @@ fn all_stuck() {
     let handle = runtime.handle();
     drop(runtime);
     ledger.assert_over();
+    ledger.assert_agrees(&handle);
+}
+
+/// All have slept for so long that the monitor is about to stop, or has: whoever is woken then calls it.
+fn stuck_after_a_rest() {
+    let runtime = watched(1);
+    let ledger = Ledger::new();
+    let handle = runtime.handle();
+    runtime.block_on(filch::sleep(ms(90 + any(20) as u64)));
+    let latch = Latch::default();
+    let stuck = latch.clone();
+    let first = handle.spawn(ledger.enter(async move { stuck.wait() }));
+    let second = handle.spawn(ledger.enter(async move { latch.open() }));
+    runtime.block_on(async {
+        first.await.unwrap();
+        second.await.unwrap();
+    });
+    drop(runtime);
+    assert_eq!(ledger.finished(), 2);
     ledger.assert_agrees(&handle);
 }
