@@ -174,7 +174,7 @@ mod runtime {
     fn shutdown_wake_close() {
         Proof::of("shutdown: wake ∥ close", shutdown::wake_close)
             .and("close ∥ leave", shutdown::close_leave)
-            .about(&[])
+            .about(&["[request]/acquire"])
             .seeded("leave-silently", "deadlock")
             .check();
     }
@@ -255,7 +255,7 @@ mod runtime {
             .and("the monitor looks ∥ a worker goes to sleep", driver::look_in_passing)
             .preemptions(3)
             .whim(Whim::SpuriousWake, 1)
-            .about(&[])
+            .about(&["[turn-fence]"])
             .seeded("ask-before-announcing", "deadlock")
             .seeded("alert-without-fence", "deadlock")
             .seeded("used-outside-the-lock", "MODEL: nobody looks")
@@ -301,9 +301,10 @@ mod runtime {
         Proof::of("spare: dismiss ∥ the runtime drains", spare::dismiss_drain)
             .and("dismiss ∥ it has a task", spare::dismiss_with_task)
             .and("dismiss ∥ a push is left to it", spare::dismiss_push)
+            .and("dismiss ∥ it parks", spare::dismiss_park)
             .preemptions(1)
             .max_secs(240)
-            .about(&[])
+            .about(&["[dismiss-fence]", "[leave-fence]", "[drain-fence]"])
             .seeded("rest-unheard", "deadlock")
             .seeded("hand-over-silently", "deadlock")
             .seeded("rest-without-a-look", "deadlock")
@@ -316,11 +317,22 @@ mod runtime {
             .and("block_in_place ∥ another parks", spare::block_park)
             .preemptions(1)
             .max_secs(240)
-            .about(&[])
+            .about(&["[help-fence]", "[push-fence]"])
             .seeded("say-it-once", "deadlock")
-            .seeded("help-without-fence", "deadlock")
             .seeded("look-past-slots", "deadlock")
             .seeded("block-silently", "deadlock")
+            .check();
+    }
+
+    /// The real worker, and whoever puts something where it looks.
+    #[test]
+    fn worker_parks() {
+        Proof::of("worker: parks ∥ the timer's wakes", spare::due_park)
+            .and("a push from another thread", spare::inject_park)
+            .and("a task for it alone", spare::home_park)
+            .and("somebody counts", spare::count_park)
+            .preemptions(1)
+            .about(&["[inject-fence]", "[due-fence]", "[home-fence]", "[count-fence]"])
             .check();
     }
 
@@ -330,8 +342,14 @@ mod runtime {
             .and("the end ∥ it is summoned", spare::summon_close)
             .preemptions(1)
             .max_secs(240)
-            .about(&[])
+            .about(&["[close-fence]"])
             .seeded("rest-for-ever", "deadlock")
+            .spare(
+                "[close-fence]",
+                "whoever is told of the end is told by its parker's word, which hands over what was \
+                 written before: `notify_all_stop` has no fence; it stays for whoever looks at a \
+                 worker's bit after this",
+            )
             .check();
     }
 

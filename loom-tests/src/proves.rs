@@ -26,6 +26,8 @@
 mod child;
 mod report;
 mod source;
+mod table;
+mod unmet;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex};
@@ -127,8 +129,8 @@ impl Proof {
         self
     }
 
-    /// Only orderings in these files are weakened: the others belong to protocols that are used
-    /// here and proved elsewhere.
+    /// Only orderings in these files, or with these `[tags]`, are weakened: the others belong to
+    /// protocols that are used here and proved elsewhere.
     pub(crate) fn about(mut self, files: &'static [&'static str]) -> Proof {
         self.about = Some(files);
         self
@@ -156,7 +158,10 @@ impl Proof {
     /// Runs it all, prints the report and fails the test if it is not a proof.
     #[track_caller]
     pub(crate) fn check(self) {
-        let report = self.run();
+        let mut report = self.run();
+        if report.problems.is_empty() && !self.test.starts_with("selftest") {
+            table::record_or_compare(&mut report);
+        }
         println!("{report}");
         assert!(report.problems.is_empty(), "not a proof: {}", self.name);
     }
@@ -167,7 +172,7 @@ impl Proof {
             child::run(self, &order);
         }
         let start = Instant::now();
-        let mut report = Report::new(self.name);
+        let mut report = Report::new(self.name, self.test.clone());
         let places = self.run_models(&mut report);
         if report.problems.is_empty() {
             self.run_twins(&places, &mut report);
@@ -219,14 +224,11 @@ impl Proof {
         self.name_places(&mut places, report);
         if let Some(files) = self.about {
             let met = places.len();
-            places.retain(|place| {
-                let (file, _) = place.position.split_once(':').unwrap_or_default();
-                files.contains(&file)
-            });
+            places.retain(|place| files.iter().any(|what| place.is_in(what)));
             report.left_out = met - places.len();
-            for file in files {
-                if !places.iter().any(|place| place.position.starts_with(file)) {
-                    report.problems.push(format!("it is about {file}, but nothing there is met"));
+            for what in files {
+                if !places.iter().any(|place| place.is_in(what)) {
+                    report.problems.push(format!("it is about {what}, but nothing there is met"));
                 }
             }
         }
@@ -240,6 +242,7 @@ impl Proof {
         for place in places.iter_mut() {
             let shown = sources.shown(&place.found.file);
             place.position = format!("{shown}:{}", place.found.line);
+            place.function = sources.function(&place.found.file, place.found.line);
             let tag = sources.tag(&place.found.file, place.found.line);
             let base = tag.clone().unwrap_or_else(|| place.position.clone());
             let part = &place.found.part;
@@ -266,14 +269,27 @@ impl Proof {
 
     /// Runs every twin.
     fn run_twins(&self, places: &[MetPlace], report: &mut Report) {
-        let all_models: Vec<usize> = (0..self.models.len()).collect();
+        // The smallest first: most twins fail in any of them.
+        let cost = |model: &usize| report.models[*model].1;
+        let mut all_models: Vec<usize> = (0..self.models.len()).collect();
+        all_models.sort_by_key(cost);
+        let cheap_first = |models: &[usize]| {
+            let met = |model: &usize| models.contains(model);
+            all_models.iter().copied().filter(met).collect::<Vec<usize>>()
+        };
         let weakened = places
             .iter()
-            .map(|place| (Twin::Weakened(place.found.id.clone()), place.models.clone()));
+            .map(|place| (Twin::Weakened(place.found.id.clone()), cheap_first(&place.models)));
         let seeded =
             self.seeds.iter().map(|seed| (Twin::Seeded(seed.name.to_owned()), all_models.clone()));
         let jobs: Vec<(Twin, Vec<usize>)> = weakened.chain(seeded).collect();
-        let mut results = in_parallel(&jobs, |(twin, models)| self.try_twin(twin, models));
+        let expected = |twin: &Twin| match twin {
+            Twin::Seeded(name) => self.seeds.iter().find(|seed| seed.name == *name),
+            _ => None,
+        };
+        let mut results = in_parallel(&jobs, |(twin, models)| {
+            self.try_twin(twin, models, expected(twin).map_or("", |seed| seed.expected))
+        });
         let seeded = results.split_off(places.len());
 
         for (place, tried) in places.iter().zip(results) {
@@ -288,6 +304,7 @@ impl Proof {
             report.push(Row {
                 tag: place.tag.clone(),
                 position: place.position.clone(),
+                function: place.function.clone(),
                 operation: place.found.operation.clone(),
                 ordering: place.found.ordering.clone(),
                 by: tried.model.map(|model| self.models[model].name),
@@ -308,6 +325,7 @@ impl Proof {
             report.push(Row {
                 tag: seed.name.to_owned(),
                 position: String::new(),
+                function: String::new(),
                 operation: "seeded bug".to_owned(),
                 ordering: String::new(),
                 by: tried.model.map(|model| self.models[model].name),
@@ -317,8 +335,8 @@ impl Proof {
         }
     }
 
-    /// One twin of one model after the other, until one fails.
-    fn try_twin(&self, twin: &Twin, models: &[usize]) -> Tried {
+    /// One twin of one model after the other, until one fails as expected.
+    fn try_twin(&self, twin: &Twin, models: &[usize], expected: &str) -> Tried {
         let mut seconds = 0.0;
         let mut undecided = None;
         for &model in models {
@@ -326,7 +344,8 @@ impl Proof {
             seconds += outcome.seconds;
             match outcome.fate {
                 Fate::Held(_) => {}
-                fate @ Fate::Failed(_) => {
+                Fate::Failed(message) if message.contains(expected) => {
+                    let fate = Fate::Failed(message);
                     return Tried { fate, model: Some(model), seconds };
                 }
                 other => undecided = Some((other, model)),
@@ -372,11 +391,20 @@ struct MetPlace {
     models: Vec<usize>,
     tag: String,
     position: String,
+    function: String,
 }
 
 impl MetPlace {
     fn new(found: child::Met) -> MetPlace {
-        MetPlace { found, models: Vec::new(), tag: String::new(), position: String::new() }
+        let [tag, position, function] = [const { String::new() }; 3];
+        MetPlace { found, models: Vec::new(), tag, position, function }
+    }
+
+    /// `[tag]`, `[tag]/acquire`, or a file.
+    fn is_in(&self, what: &str) -> bool {
+        let (file, _) = self.position.split_once(':').unwrap_or_default();
+        let (base, part) = self.tag.split_once('/').unwrap_or((&self.tag, ""));
+        file == what || format!("[{base}]") == what || format!("[{base}]/{part}") == what
     }
 }
 

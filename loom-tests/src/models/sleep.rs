@@ -16,7 +16,7 @@ fn work() -> Work {
 
 fn push(work: &Work, source: usize, sleep: &Sleep) {
     work[source].store(1, Ordering::Relaxed);
-    notify_fence();
+    notify_fence(); // [model-push-fence]
     let _ = sleep.notify_one();
 }
 
@@ -150,7 +150,7 @@ pub fn notify_one_worker() {
         })
     };
     work[0].store(1, Ordering::Relaxed);
-    notify_fence();
+    notify_fence(); // [model-notify-fence]
     let _ = sleep.notify(0);
     worker.join().unwrap();
     assert!(sleep.word() == (0, 0), "MODEL: nobody sleeps or searches at the end");

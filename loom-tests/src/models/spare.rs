@@ -134,6 +134,23 @@ pub fn dismiss_drain() {
     team.close(workers);
 }
 
+/// A spare worker is dismissed while it goes to sleep: it goes to rest. (In a runtime that drains, for there one hears of
+/// it.)
+pub fn dismiss_park() {
+    let (team, regular, spare) = Team::new();
+    team.scheduler.drain();
+    let spare = start(spare);
+    team.scheduler.dismiss(1, team.entry(1));
+    let (lock, changed) = &team.scheduler.drained;
+    let mut guard = lock.lock();
+    while team.scheduler.sets[0].sleep.members() > 1 {
+        (guard, _) = changed.wait_timeout(guard, Duration::MAX);
+    }
+    drop(guard);
+    team.close([spare]);
+    drop(regular);
+}
+
 /// A task is woken by one whose poll does not return, before the monitor has opened the slot or after that: at the sample
 /// after that one at the latest somebody is told.
 pub fn slot_put_open_park() {
@@ -211,4 +228,40 @@ pub fn block_park() {
     let workers = [one, other].map(start);
     team.done.wait();
     team.close(workers);
+}
+
+/// The only worker goes to sleep while something is put where it looks (and the spare one has no processor).
+fn goes_to_sleep(before: impl FnOnce(&Team), meanwhile: impl FnOnce(&Team)) {
+    let (team, regular, spare) = Team::new();
+    team.scheduler.dismiss(1, team.entry(1));
+    before(&team);
+    let regular = start(regular);
+    meanwhile(&team);
+    team.done.wait();
+    team.close([regular]);
+    drop(spare);
+}
+
+/// What comes from another thread.
+pub fn inject_park() {
+    goes_to_sleep(|_| (), |team| team.push(team.task()));
+}
+
+/// What a turn of the timer has woken.
+pub fn due_park() {
+    goes_to_sleep(|_| (), |team| team.scheduler.push_due(vec![team.task()]));
+}
+
+/// A task that only this worker may poll.
+pub fn home_park() {
+    goes_to_sleep(|_| (), |team| team.scheduler.push_home(team.task(), 0));
+}
+
+/// What came from outside is counted, and is out of sight meanwhile.
+pub fn count_park() {
+    let count = |team: &Team| {
+        let (injected, _) = team.scheduler.waiting_outside();
+        assert!(injected <= 1, "MODEL: nothing is counted twice");
+    };
+    goes_to_sleep(|team| team.push(team.task()), count);
 }

@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug)]
 pub(crate) struct Report {
     name: &'static str,
+    test: String,
     /// Name, executions and seconds of each model.
     pub(super) models: Vec<(&'static str, u64, f64)>,
     pub(crate) rows: Vec<Row>,
@@ -21,6 +22,7 @@ pub(crate) struct Report {
 pub(crate) struct Row {
     pub(crate) tag: String,
     pub(super) position: String,
+    pub(super) function: String,
     pub(super) operation: String,
     pub(super) ordering: String,
     pub(crate) verdict: Verdict,
@@ -43,15 +45,21 @@ pub(crate) enum Verdict {
 }
 
 impl Report {
-    pub(super) fn new(name: &'static str) -> Report {
+    pub(super) fn new(name: &'static str, test: String) -> Report {
         Report {
             name,
+            test,
             models: Vec::new(),
             rows: Vec::new(),
             left_out: 0,
             problems: Vec::new(),
             seconds: 0.0,
         }
+    }
+
+    /// The function that makes the proof.
+    pub(super) fn test(&self) -> &str {
+        self.test.rsplit("::").next().unwrap_or_default()
     }
 
     pub(super) fn push(&mut self, row: Row) {

@@ -17,19 +17,29 @@ impl Sources {
 
     /// The path as people write it, from the root of the workspace.
     pub(super) fn shown(&self, file: &str) -> String {
-        let absolute = absolute(file);
-        let shown = absolute.strip_prefix(absolute_root()).unwrap_or(&absolute);
-        shown.display().to_string()
+        shown(&absolute(file))
     }
 
     /// The tag of the call in this line.
     pub(super) fn tag(&mut self, file: &str, line: u32) -> Option<String> {
-        let lines = self.lines.entry(absolute(file)).or_insert_with_key(|path| {
+        tag_at(self.lines(file), line as usize)
+    }
+
+    /// The function around this line.
+    pub(super) fn function(&mut self, file: &str, line: u32) -> String {
+        function_at(self.lines(file), line as usize)
+    }
+
+    fn lines(&mut self, file: &str) -> &[String] {
+        self.lines.entry(absolute(file)).or_insert_with_key(|path| {
             let text = fs::read_to_string(path).unwrap_or_default();
             text.lines().map(str::to_owned).collect()
-        });
-        tag_at(lines, line as usize)
+        })
     }
+}
+
+fn shown(absolute: &Path) -> String {
+    absolute.strip_prefix(absolute_root()).unwrap_or(absolute).display().to_string()
 }
 
 fn absolute_root() -> PathBuf {
@@ -37,7 +47,7 @@ fn absolute_root() -> PathBuf {
 }
 
 /// The compiler names files from the root of the workspace, with `..` in them.
-fn absolute(file: &str) -> PathBuf {
+pub(super) fn absolute(file: &str) -> PathBuf {
     let mut path = PathBuf::new();
     for component in absolute_root().join(file).components() {
         match component {
@@ -49,38 +59,108 @@ fn absolute(file: &str) -> PathBuf {
     path
 }
 
-/// Whoever writes an ordering into the runtime or the timer says by a tag which one it is, and so
-/// comes to think of who proves it. (What lives in statics loom cannot have.)
-#[test]
-fn every_ordering_has_a_tag() {
+/// An ordering in the sources of the runtime or the timer: that of one operation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Site {
+    /// From the root of the workspace.
+    pub(super) file: String,
+    pub(super) function: String,
+    pub(super) tag: Option<String>,
+    /// What can be weakened in it: `AcqRel` has two halves.
+    pub(super) parts: usize,
+    /// For people: it goes out of date with the next change.
+    pub(super) line: usize,
+}
+
+/// All of them, in the order of the files. (What `primitive.rs` passes on is the callers'.)
+pub(super) fn sites() -> Vec<Site> {
     let mut folders = vec![absolute("runtime/src"), absolute("timer/src")];
-    let (mut tagged, mut untagged) = (0, Vec::new());
+    let mut sites = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("the sources are here") {
             let path = entry.expect("the sources can be read").path();
             if path.is_dir() {
                 folders.push(path);
-                continue;
-            }
-            let text = fs::read_to_string(&path).expect("the sources can be read");
-            if text.contains("unmodelled::{") || path.ends_with("primitive.rs") {
-                continue;
-            }
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            for (index, line) in lines.iter().enumerate() {
-                let (code, _) = split(line);
-                let strong = ["Acquire", "Release", "AcqRel", "SeqCst"];
-                let written = strong.iter().any(|name| code.contains(&format!("Ordering::{name}")));
-                match tag_at(&lines, index + 1) {
-                    _ if !written => {}
-                    Some(_) => tagged += 1,
-                    None => untagged.push(format!("{}:{}", path.display(), index + 1)),
-                }
+            } else if !path.ends_with("primitive.rs") {
+                let text = fs::read_to_string(&path).expect("the sources can be read");
+                let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                let file = shown(&path);
+                let parts = lines.iter().map(|line| parts(split(line).0)).enumerate();
+                sites.extend(parts.filter(|(_, parts)| *parts > 0).map(|(index, parts)| Site {
+                    file: file.clone(),
+                    function: function_at(&lines, index + 1),
+                    tag: tag_at(&lines, index + 1),
+                    parts,
+                    line: index + 1,
+                }));
             }
         }
     }
-    assert!(untagged.is_empty(), "no tag: {untagged:#?}");
-    assert!(tagged > 20, "only {tagged} orderings were found");
+    sites.sort();
+    sites
+}
+
+/// How many orderings that are stronger than `Relaxed` this line of code writes, in whatever way.
+fn parts(code: &str) -> usize {
+    let words = || code.split(|c: char| !c.is_alphanumeric() && c != '_');
+    if code.starts_with("use ") {
+        return 0;
+    }
+    let fences = usize::from(code.contains("notify_fence()") && !words().any(|word| word == "fn"));
+    let strong = words().map(|word| match word {
+        "Acquire" | "Release" | "SeqCst" => 1,
+        "AcqRel" => 2,
+        _ => 0,
+    });
+    fences + strong.sum::<usize>()
+}
+
+/// The function around this line.
+fn function_at(lines: &[String], line: usize) -> String {
+    let name = |line: &String| {
+        let (before, after) = split(line).0.split_once("fn ")?;
+        let qualifiers = ["", "const", "async", "unsafe", "extern"];
+        let begins = before.split_whitespace().all(|word| {
+            word.starts_with("pub") || word.ends_with(')') || qualifiers.contains(&word)
+        });
+        let name = after.split(['(', '<']).next()?;
+        begins.then(|| name.to_owned())
+    };
+    lines[..line].iter().rev().find_map(name).unwrap_or_default()
+}
+
+#[test]
+fn the_function_around_a_line_is_found() {
+    let source = "\
+pub(in crate::scheduler) const unsafe fn first<T>(
+    of: impl Fn(u8) -> T,
+) {
+    // fn comment() {
+    let call = |f: fn(u8) -> u8| f(1);
+    fence(SeqCst);
+}";
+    let lines: Vec<String> = source.lines().map(str::to_owned).collect();
+    assert_eq!(function_at(&lines, 6), "first");
+    assert_eq!(function_at(&lines, 0), "");
+}
+
+#[test]
+fn orderings_are_counted_however_they_are_written() {
+    let lines = [
+        ("word.load(Ordering::Acquire)", 1),
+        ("word.swap(1, AcqRel)", 2),
+        ("Ordering::Release,", 1),
+        ("word.compare_exchange(a, b, Release, Acquire)", 2),
+        ("fence(Ordering::SeqCst);", 1),
+        ("notify_fence();", 1),
+        ("pub(crate) fn notify_fence() {", 0),
+        ("use std::sync::atomic::Ordering::{Acquire, Release};", 0),
+        ("word.load(Ordering::Relaxed)", 0),
+        ("ReleaseNotes::new()", 0),
+    ];
+    for (line, expected) in lines {
+        assert_eq!(parts(line), expected, "{line}");
+    }
 }
 
 /// Looks at the end of the line, then upwards as far as the statement and the comment above it

@@ -270,6 +270,7 @@ impl Scheduler {
         self.follow_some(set, &task);
         match self.sets[set].injector.push(task) {
             Ok(()) => {
+                // [inject-fence] partner: announce-fence, stop-fence.
                 notify_fence();
                 self.notify(set);
             }
@@ -289,6 +290,7 @@ impl Scheduler {
         let set = self.next_set();
         self.follow_one(set, &tasks);
         if self.sets[set].due.push_all(&mut tasks) {
+            // [due-fence] partner: announce-fence, stop-fence.
             notify_fence();
             self.notify(set);
         }
@@ -367,6 +369,7 @@ impl Scheduler {
         self.follow_some(set, &task);
         match self.sets[set].inboxes[index].push(task) {
             Ok(()) => {
+                // [home-fence] partner: announce-fence.
                 notify_fence();
                 self.woken(self.sets[set].sleep.notify(index));
             }

@@ -295,11 +295,7 @@ impl Sampler {
         let scheduler = self.scheduler;
         // Before the first look at the workers: one that is seen awake sees what was opened for it, when it goes to
         // sleep.
-        #[cfg(filch_loom)] // A twin does without.
-        if !crate::primitive::seeded("help-without-fence") {
-            notify_fence();
-        }
-        #[cfg(not(filch_loom))]
+        // [help-fence] partner: announce-fence.
         notify_fence();
         if scheduler.is_anybody_searching() {
             return;

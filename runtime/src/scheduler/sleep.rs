@@ -307,7 +307,9 @@ impl Sleep {
 }
 
 /// Between pushing work and looking for somebody to wake.
+/// (Each caller says by a tag of its own who relies on it: in the models it is weakened there.)
 #[inline]
+#[cfg_attr(filch_loom, track_caller)]
 pub(crate) fn notify_fence() {
     // [notify-fence] partner: announce-fence, stop-fence.
     fence(Ordering::SeqCst);

@@ -98,6 +98,7 @@ impl Scheduler {
         for (i, set) in self.sets.iter().enumerate() {
             let count = set.injector.count();
             if count > 0 {
+                // [count-fence] partner: announce-fence.
                 notify_fence();
                 self.notify(i);
             }

@@ -445,6 +445,7 @@ impl Worker {
     }
 
     fn notify(&self) {
+        // [push-fence] partner: announce-fence, stop-fence.
         notify_fence();
         self.scheduler.notify(self.index / WORKERS_PER_SET);
     }

@@ -295,7 +295,7 @@ fn take_chain(class: usize) -> Chain {
         if place.load(Ordering::Relaxed).is_null() {
             continue;
         }
-        // Acquire: partner is the Release of `give_chain`: the links are visible.
+        // Acquire: partner is the Release of `give_chain`: the links are visible. [depot-take]
         let first = place.swap(ptr::null_mut(), Ordering::Acquire);
         if !first.is_null() {
             // Only a hint, so it may go wrong by races; it is corrected as places are found
@@ -318,14 +318,9 @@ fn give_chain(class: usize, mut chain: Chain) {
     let depot = &DEPOTS[class];
     let full = depot.full.load(Ordering::Relaxed).min(PLACES);
     for (i, place) in depot.places.iter().enumerate().skip(full) {
-        // Release: partner is the Acquire of `take_chain`.
-        let put = place.compare_exchange(
-            ptr::null_mut(),
-            first.as_ptr(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
-        if put.is_ok() {
+        let (null, new) = (ptr::null_mut(), first.as_ptr());
+        // Release: partner is the Acquire of `take_chain`. [depot-give]
+        if place.compare_exchange(null, new, Ordering::Release, Ordering::Relaxed).is_ok() {
             depot.full.store(i + 1, Ordering::Relaxed);
             return;
         }
@@ -355,7 +350,7 @@ const fn blocks_in_chunk(class: usize) -> usize {
 fn carve(class: usize) -> Chain {
     let size = size_of_class(class);
     let depot = &DEPOTS[class];
-    // Acquire and Release: partners of each other: `carved` is visible to the next carver.
+    // Acquire: partner is the Release below: `carved` is visible to the next carver. [carve-take]
     let taken = depot.carving.swap(ptr::null_mut(), Ordering::Acquire);
     let chunk = NonNull::new(taken).unwrap_or_else(|| {
         let chunk = system_allocate(CHUNK_LAYOUT).cast::<Chunk>();
@@ -378,6 +373,8 @@ fn carve(class: usize) -> Chain {
     if start + count < blocks_in_chunk(class) {
         // SAFETY: as above.
         unsafe { (*chunk.as_ptr()).carved = start + count };
+        // Release: partner is the Acquire above; Acquire: partner is the Release of whoever put the
+        // other there. [carve-give]
         let other = depot.carving.swap(chunk.as_ptr(), Ordering::AcqRel);
         if let Some(other) = NonNull::new(other) {
             // Another thread has carved meanwhile and put its own back. Only one can stay: the
@@ -404,8 +401,9 @@ fn give_to_chunk(block: NonNull<Block>) {
 fn give_back(chunk: NonNull<Chunk>, blocks: usize) {
     // SAFETY: the blocks we return keep the chunk alive until here; when they are the last ones,
     // nobody knows it any more.
-    // AcqRel: partners of each other: all users are done before the chunk is freed.
     unsafe {
+        // AcqRel: partners of each other: all users are done before the chunk is freed.
+        // [chunk-return]
         if (*chunk.as_ptr()).out.fetch_sub(blocks, Ordering::AcqRel) == blocks {
             // The allocator keeps freed memory of this size; its pages need not stay.
             sys::discard(chunk.cast(), CHUNK);
