@@ -1,0 +1,197 @@
+//! Random trees of what has to do with cancellation. Every leaf ends on its own, so nothing that waits for a part of a
+//! tree may hang, however requests are caught, taken back, or held up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use filch::{
+    CancelScope, TaskGroup, catch_cancel, gather, shield, task_group, timeout, wait_for, yield_now,
+};
+
+use crate::ledger::Followed;
+use crate::world::Crew;
+
+type Outcome = Result<(), &'static str>;
+type Tree = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Counts what lives in a task's children.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Alive {
+        count.fetch_add(1, Ordering::Relaxed);
+        Alive(Arc::clone(count))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+fn micros(rng: &mut Rng, most: u64) -> Duration {
+    Duration::from_micros(rng.u64(0..=most))
+}
+
+async fn leaf(crew: Crew, mut rng: Rng) -> Outcome {
+    match rng.u32(0..12) {
+        0 => return Err("planned: a leaf failed"),
+        1 if rng.u32(0..8) == 0 => panic!("planned: in a leaf"),
+        2 => drop(filch::task::current().map(|task| task.cancel())),
+        3 => drop(filch::task::current().map(|task| task.uncancel())),
+        4..8 => crew.world.nap(micros(&mut rng, 10_000)).await,
+        _ => {}
+    }
+    yield_now().await;
+    Ok(())
+}
+
+fn tree(crew: &Crew, rng: &mut Rng, depth: u32) -> Tree {
+    let (crew, rng) = (crew.clone(), rng.fork());
+    if depth == 0 {
+        return Box::pin(leaf(crew, rng));
+    }
+    Box::pin(grow(crew, rng, depth - 1))
+}
+
+async fn grow(crew: Crew, mut rng: Rng, depth: u32) -> Outcome {
+    let rng = &mut rng;
+    match rng.u32(0..14) {
+        0 | 1 => match catch_cancel(tree(&crew, rng, depth)).await {
+            Ok(outcome) => outcome,
+            Err(token) => {
+                // The cleanup.
+                let _ = tree(&crew, rng, depth).await;
+                match rng.u32(0..4) {
+                    0 => drop(token.uncancel()),
+                    1 => drop(token),
+                    2 => {
+                        let outcome = tree(&crew, rng, depth).await;
+                        drop(token);
+                        return outcome;
+                    }
+                    _ => token.resume().await,
+                }
+                leaf(crew, rng.fork()).await
+            }
+        },
+        2 => shield(tree(&crew, rng, depth)).await,
+        3 | 4 => match timeout(micros(rng, 8000), tree(&crew, rng, depth)).await {
+            Ok(outcome) => outcome,
+            Err(_) => leaf(crew, rng.fork()).await,
+        },
+        5 => {
+            let scope = CancelScope::new();
+            let (other, time) = (scope.clone(), micros(rng, 5000));
+            let world = crew.world;
+            let canceller = crew.spawn(async move {
+                world.nap(time).await;
+                other.cancel();
+            });
+            let result = scope.run(tree(&crew, rng, depth)).await;
+            let _ = catch_cancel(canceller.handle).await;
+            result.unwrap_or(Ok(()))
+        }
+        6 | 7 => group(&crew, rng, depth).await,
+        8 | 9 => {
+            let alive = Arc::<AtomicUsize>::default();
+            let children: Vec<_> = (0..rng.u32(1..4))
+                .map(|_| {
+                    let (alive, tree) = (Alive::new(&alive), tree(&crew, rng, depth));
+                    crew.ledger.enter_unsure(async move {
+                        let _alive = alive;
+                        tree.await
+                    })
+                })
+                .collect();
+            let results = gather(children).settled().await;
+            let left = alive.load(Ordering::Acquire);
+            crew.world.check(left == 0, || format!("gather ended before {left} of its tasks"));
+            results.into_iter().filter_map(|result| crew.expect_planned(result)).collect()
+        }
+        10 => {
+            let child = crew.spawn(tree(&crew, rng, depth));
+            let result = child.handle.linked().await;
+            crew.settle(&child.fate, result).unwrap_or(Ok(()))
+        }
+        11 => {
+            let Followed { handle, fate } = crew.spawn(tree(&crew, rng, depth));
+            match wait_for(micros(rng, 8000), handle).await {
+                Ok(result) => crew.settle(&fate, result).unwrap_or(Ok(())),
+                Err(_) => {
+                    crew.world
+                        .check(fate.end().is_some(), || "wait_for left its task alone".into());
+                    Ok(())
+                }
+            }
+        }
+        12 => {
+            let both = (tree(&crew, rng, depth), tree(&crew, rng, depth));
+            if rng.bool() {
+                futures_lite::future::or(both.0, both.1).await
+            } else {
+                // (A token that waits in one of the two does not keep the other from being polled.)
+                let (one, two) = futures_lite::future::zip(both.0, both.1).await;
+                one.and(two)
+            }
+        }
+        _ => leaf(crew, rng.fork()).await,
+    }
+}
+
+async fn group(crew: &Crew, rng: &mut Rng, depth: u32) -> Outcome {
+    let alive = Arc::<AtomicUsize>::default();
+    let (here, mut inner, counted) = (crew.clone(), rng.fork(), Arc::clone(&alive));
+    let result = task_group(async move |group: TaskGroup<&'static str>| -> Outcome {
+        for _ in 0..inner.u32(0..5) {
+            let (alive, tree) = (Alive::new(&counted), tree(&here, &mut inner, depth));
+            // (A group that is closed by then drops it.)
+            drop(group.spawn(here.ledger.enter_unsure(async move {
+                let _alive = alive;
+                tree.await
+            })));
+            if inner.u32(0..4) == 0 {
+                yield_now().await;
+            }
+        }
+        match inner.u32(0..8) {
+            0 => group.cancel(),
+            1 => return Err("planned: a body failed"),
+            _ => {}
+        }
+        tree(&here, &mut inner, depth).await
+    })
+    .await;
+    let left = alive.load(Ordering::Acquire);
+    crew.world.check(left == 0, || format!("a group ended before {left} of its members"));
+    if result.is_err() && rng.bool() { Err("planned: a group failed") } else { Ok(()) }
+}
+
+pub(crate) async fn round(crew: Crew, mut rng: Rng) {
+    crew.step("trees grow");
+    let roots: Vec<_> = (0..rng.u32(1..20))
+        .map(|_| {
+            let depth = rng.u32(1..6);
+            crew.spawn(tree(&crew, &mut rng, depth))
+        })
+        .collect();
+    for _ in 0..rng.u32(0..30) {
+        crew.world.nap(micros(&mut rng, 3000)).await;
+        let root = &roots[rng.usize(0..roots.len())];
+        match rng.u32(0..10) {
+            0 => root.abort(),
+            1 => drop(root.handle.cancel_within(micros(&mut rng, 10_000))),
+            2 | 3 => drop(root.handle.task().uncancel()),
+            _ => drop(root.handle.cancel()),
+        }
+    }
+    crew.step("trees end");
+    for root in roots {
+        crew.join(root).await;
+    }
+}
