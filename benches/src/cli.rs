@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use lexopt::ValueExt;
 
 use crate::harness::{self, Measured};
+use crate::others::{self, Language};
 use crate::report::{self, Document};
 use crate::workload::{Entry, Plan};
 use crate::workloads;
-use crate::{cores, growth, machine, plot, served, service, verdict};
+use crate::{cores, curves, growth, machine, plot, served, service, tails, verdict};
 
 const HELP: &str = "\
 cargo bench -p filch-benches -- [OPTIONS] [FILTER]
@@ -248,11 +249,21 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     rows.extend(report::derived_row(&workloads::FAIRNESS, &measured, options.workers));
     println!("{}", report::table(&rows));
     println!("{}", verdict::section(&rows));
-    println!("{}", report::elsewhere(&rows));
+    let languages = measure_others(options, &rows);
+    println!("{}", report::elsewhere(&rows, &languages));
     if options.write {
-        write(options, &measured, &rows)?;
+        write(options, &measured, &rows, &languages)?;
     }
     Ok(())
+}
+
+/// If there is anything to compare them with, and time.
+fn measure_others(options: &Options, rows: &[report::Row]) -> Vec<Language> {
+    let names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
+    if options.quick || options.under.is_some() || !others::concerns(&names) {
+        return Vec::new();
+    }
+    others::measure(options.rounds.unwrap_or(ROUNDS), options.workers)
 }
 
 fn measure_all(entries: &[Entry], options: &Options) -> io::Result<Vec<Measured>> {
@@ -302,6 +313,7 @@ fn write(
     options: &Options,
     measured: &[Measured],
     rows: &[report::Row],
+    languages: &[Language],
 ) -> Result<(), Box<dyn Error>> {
     let stem = options.stem();
     let plot_name = format!("{stem}.svg");
@@ -312,19 +324,27 @@ fn write(
         measured.iter().map(|workload| (workload.name, workload.about)).collect();
     abouts.push((workloads::FAIRNESS.name, workloads::FAIRNESS.about));
     let previous = fs::read_to_string(&table_path).ok();
+    let tails_name = format!("{stem}-tails.svg");
+    let panels = tails::panels(measured);
     let document = Document {
         command: &options.command(),
         machine: &machine::describe(),
         rounds: options.rounds.unwrap_or(ROUNDS),
         workers: options.workers,
         rows,
+        languages,
         abouts: &abouts,
         plot: &plot_name,
+        tails: (!panels.is_empty()).then_some(tails_name.as_str()),
         previous: previous.as_deref(),
     };
     fs::write(&table_path, document.render())?;
     if let Some(svg) = plot::svg(rows, "filch against tokio")? {
         fs::write(here.join(&plot_name), svg)?;
+    }
+    if !panels.is_empty() {
+        let svg = curves::svg("How long it takes, and how many take longer", &panels)?;
+        fs::write(here.join(&tails_name), svg)?;
     }
     eprintln!("written: benches/{stem}.md, benches/{plot_name}");
     Ok(())

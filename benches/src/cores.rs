@@ -324,7 +324,7 @@ const MOST: usize = 1_000;
 
 /// What a shared word costs here, now: exchanges by one thread, and by two on the same word.
 fn measured_exchanges() -> (f64, f64) {
-    const TIMES: u64 = 2_000_000;
+    const TIMES: u64 = 200_000;
     let run = |threads: usize| {
         let word = AtomicU64::new(0);
         let begin = Barrier::new(threads);
@@ -344,7 +344,9 @@ fn measured_exchanges() -> (f64, f64) {
         // Of two at the same time, each had half of them.
         times.iter().sum::<f64>() / (threads * threads) as f64
     };
-    (run(1), run(2))
+    // The fastest was disturbed least.
+    let fastest = |threads| (0..10).map(|_| run(threads)).fold(f64::INFINITY, f64::min);
+    (fastest(1), fastest(2))
 }
 
 /// Prints, and writes if it is to.

@@ -6,10 +6,11 @@ use std::error::Error;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const COLORS: [RGBColor; 4] = [
+const COLORS: [RGBColor; 5] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
     RGBColor(0x00, 0x00, 0x00),
 ];
 const TEXT: RGBColor = RGBColor(0x30, 0x36, 0x3d);
@@ -68,7 +69,7 @@ pub(crate) fn svg(title: &str, panels: &[Panel]) -> Result<String, Box<dyn Error
         let (head, body) = root.split_vertically(HEAD);
         head.draw(&Text::new(title, (20, 12), (FONT, 22).into_font().color(&TEXT)))?;
         for (index, name) in names.iter().enumerate() {
-            let (x, y) = (30 + 220 * index as i32, 60);
+            let (x, y) = (30 + 215 * index as i32, 60);
             head.draw(&PathElement::new(
                 vec![(x, y), (x + 36, y)],
                 COLORS[index % COLORS.len()].stroke_width(2),
@@ -97,6 +98,7 @@ fn mark<'a, DB: DrawingBackend + 'a>(
         2 => {
             Rectangle::new([(at.0 - 4, at.1 - 4), (at.0 + 4, at.1 + 4)], color.filled()).into_dyn()
         }
+        3 => Circle::new(at, 4, color.stroke_width(2)).into_dyn(),
         _ => Cross::new(at, 4, color.stroke_width(2)).into_dyn(),
     }
 }

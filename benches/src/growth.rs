@@ -27,7 +27,7 @@ use crate::workload::Unit;
 use crate::{curves, machine};
 
 /// After that no point is begun.
-const LIMIT: Duration = Duration::from_secs(5 * 60 + 30);
+const LIMIT: Duration = Duration::from_secs(5 * 60 + 20);
 /// One point; a process that takes longer is ended.
 const POINT_LIMIT: Duration = Duration::from_secs(30);
 /// No point is to need more memory than that.

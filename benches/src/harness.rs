@@ -21,6 +21,8 @@ pub(crate) struct Figures {
     pub(crate) contender: &'static str,
     /// By metric, then by round.
     pub(crate) by_metric: Vec<Vec<f64>>,
+    /// By round; empty if it is not about latencies.
+    pub(crate) tails: Vec<Vec<f64>>,
 }
 
 impl Measured {
@@ -57,6 +59,7 @@ pub(crate) fn measure(
         .map(|runner| Figures {
             contender: runner.contender,
             by_metric: vec![Vec::with_capacity(rounds); entry.metrics.len()],
+            tails: Vec::new(),
         })
         .collect();
 
@@ -82,6 +85,7 @@ pub(crate) fn measure(
                 for (rounds, figure) in figures.by_metric.iter_mut().zip(sample.figures) {
                     rounds.push(figure);
                 }
+                figures.tails.push(sample.tail);
             }
         }
     }
@@ -149,7 +153,7 @@ mod tests {
             move || {
                 let ops = time_per_op(plan, || self.done).ops;
                 round += 1.0;
-                Sample { ops, figures: vec![round] }
+                Sample::new(ops, vec![round])
             }
         }
     }

@@ -73,8 +73,10 @@
 //! - `report`, `verdict`, `plot`, `machine`: the table, what follows from it, the picture, and where it was measured.
 //! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
 //!   compute. `paced`: who asks servers that compute.
+//! - `others`: the same in other languages.
 //! - `usage`: CPU time and memory of this process.
-//! - `growth`: what a cost depends on, one point a process; `curves`: how that is drawn. `cores`: a model of
+//! - `growth`: what a cost depends on, one point a process; `curves`: how that is drawn, and `tails`, how
+//!   latencies are spread. `cores`: a model of
 //!   machines with many.
 
 mod cli;
@@ -85,12 +87,14 @@ mod growth;
 mod harness;
 mod load;
 mod machine;
+mod others;
 mod paced;
 mod plot;
 mod report;
 mod served;
 mod service;
 mod stats;
+mod tails;
 mod usage;
 mod verdict;
 mod work;

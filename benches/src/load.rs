@@ -9,6 +9,8 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::stats::tail_of;
+
 /// A server that says nothing for so long will say nothing more.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,6 +87,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// See [`stats::tail`](crate::stats::tail).
+    pub(crate) fn tail(&self) -> Vec<f64> {
+        tail_of(self.latencies_ns.len() as usize, |percent| self.latency_ns(percent))
+    }
+
     pub(crate) fn latency_ns(&self, percent: f64) -> f64 {
         self.latencies_ns.value_at_percentile(percent) as f64
     }

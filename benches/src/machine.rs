@@ -56,7 +56,15 @@ fn commit() -> String {
     let Some(commit) = output("git", &["rev-parse", "--short=12", "HEAD"]) else {
         return "none".to_owned();
     };
-    let status = ["status", "--porcelain", "--", ":/", ":!:/benches/RESULTS*"];
+    let status = [
+        "status",
+        "--porcelain",
+        "--",
+        ":/",
+        ":!:/benches/RESULTS*",
+        ":!:/benches/GROWTH*",
+        ":!:/benches/CORES*",
+    ];
     match output("git", &status) {
         Some(changes) if changes.is_empty() => commit,
         _ => commit + ", with changes",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::harness::Measured;
+use crate::others::Language;
 use crate::stats::{median, range};
 use crate::verdict;
 use crate::workload::{FILCH, Metric, Reading, TOKIO, Unit, floor};
@@ -164,25 +165,39 @@ pub(crate) fn table(rows: &[Row]) -> String {
     markdown(&head, &body)
 }
 
-/// filch beside other languages, where such figures are known; empty if none of `rows` has any.
-pub(crate) fn elsewhere(rows: &[Row]) -> String {
+/// filch beside other languages: as measured in this run, else the figures that were taken once; empty if none of `rows` has any.
+pub(crate) fn elsewhere(rows: &[Row], measured: &[Language]) -> String {
+    const THIS_RUN: &str = "this run";
+    const ONCE: &str = "once, on the machine of the goals";
     let mut body = Vec::new();
     for row in rows {
-        for (language, figure) in row.metric.elsewhere {
-            let filch = row.figures[0];
-            let verdict = cell(filch, |filch| if filch < *figure { "✓" } else { "✗" }.to_owned());
+        let filch = row.figures[0];
+        let now = measured.iter().filter_map(|language| {
+            Some((language.name.as_str(), language.figure(&row.name)?, THIS_RUN))
+        });
+        // "Go 1.19" was measured again if any Go was.
+        let again = |language: &str| {
+            let kind = language.split(' ').next().unwrap_or(language);
+            measured.iter().any(|now| now.name.starts_with(kind))
+        };
+        let once = row.metric.elsewhere.iter().filter(|(language, _)| !again(language));
+        let once = once.map(|(language, figure)| (*language, *figure, ONCE));
+        for (language, figure, when) in now.chain(once) {
             body.push(vec![
                 row.name.clone(),
                 cell(filch, |filch| show(filch, row.metric.unit)),
-                format!("{language}: {}", show(*figure, row.metric.unit)),
-                verdict,
+                format!("{language}: {}", show(figure, row.metric.unit)),
+                cell(filch, |filch| format!("{} ×", short(figure / filch))),
+                cell(filch, |filch| if filch < figure { "✓" } else { "✗" }.to_owned()),
+                when.to_owned(),
             ]);
         }
     }
     if body.is_empty() {
         return String::new();
     }
-    markdown(&["workload", FILCH, "elsewhere", "ahead"].map(str::to_owned), &body)
+    let head = ["workload", FILCH, "elsewhere", "ratio", "ahead", "measured"];
+    markdown(&head.map(str::to_owned), &body)
 }
 
 pub(crate) fn markdown(head: &[String], body: &[Vec<String>]) -> String {
@@ -264,10 +279,13 @@ pub(crate) struct Document<'a> {
     pub(crate) rounds: usize,
     pub(crate) workers: usize,
     pub(crate) rows: &'a [Row],
+    pub(crate) languages: &'a [Language],
     /// Names of workloads, and what they do.
     pub(crate) abouts: &'a [(&'static str, &'static str)],
     /// File name of the plot.
     pub(crate) plot: &'a str,
+    /// File name of the picture of latencies, if there are any.
+    pub(crate) tails: Option<&'a str>,
     /// The file as it was, with notes to keep.
     pub(crate) previous: Option<&'a str>,
 }
@@ -292,19 +310,25 @@ impl Document<'_> {
         );
         text.push_str(&table(self.rows));
         let _ = writeln!(text, "\n![How many times better than tokio]({plot})\n");
+        if let Some(tails) = self.tails {
+            let _ = writeln!(
+                text,
+                "How long it takes, and how many take longer:\n\n![How many take longer]({tails})\n"
+            );
+        }
         text.push_str(&verdict::section(self.rows));
         text.push_str(&notes(self.previous));
         text.push_str("## The workloads\n\n");
         for (name, about) in self.abouts {
             let _ = writeln!(text, "- **{name}**: {about}.");
         }
-        let elsewhere = elsewhere(self.rows);
+        let elsewhere = elsewhere(self.rows, self.languages);
         if !elsewhere.is_empty() {
             let _ = writeln!(
                 text,
                 "\n## Other languages\n\n\
-                 Their figures were taken once, on the 2-core machine the goals are from (Go 1.19, CPython 3.11), and are not \
-                 remade by the command.\n\n{elsewhere}"
+                 The programs are in [others](others). What was not installed has the figures that were taken once, on the 2-core \
+                 machine the goals are from.\n\n{elsewhere}"
             );
         }
         text.truncate(text.trim_end().len());
@@ -327,6 +351,7 @@ pub(crate) fn notes(previous: Option<&str>) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::harness::Figures;
+    use crate::others::tests::language;
     use crate::workloads::FAIRNESS;
 
     pub(crate) fn measured(
@@ -338,6 +363,7 @@ pub(crate) mod tests {
         let figures = |contender, rounds: &[f64]| Figures {
             contender,
             by_metric: vec![rounds.to_vec(); metrics.len()],
+            tails: Vec::new(),
         };
         let contenders = vec![figures(FILCH, filch), figures(TOKIO, tokio)];
         Measured { name, about: "", metrics, contenders }
@@ -386,6 +412,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_is_measured_now_takes_the_place_of_what_was_measured_once() {
+        let metric = Metric::time().elsewhere(&[("Go 1.19", 400.0), ("asyncio", 7000.0)]);
+        let rows = rows(&[measured("spawn + join 10k", vec![metric], &[100.0], &[400.0])], 2);
+        let table = elsewhere(&rows, &[language("Go 1.99", 50.0)]);
+        assert!(table.contains("Go 1.99: 50 ns") && !table.contains("Go 1.19"), "{table}");
+        assert!(table.contains("asyncio: 7 µs") && table.contains("once"), "{table}");
+        let go = table.lines().find(|line| line.contains("Go")).unwrap();
+        assert!(go.contains("0.50 ×") && go.contains('✗') && go.contains("this run"), "{go}");
+    }
+
+    #[test]
     fn notes_by_hand_survive() {
         let rows = rows(&[measured("w", vec![Metric::time()], &[1.0], &[2.0])], 2);
         let document = |previous| Document {
@@ -394,8 +431,10 @@ pub(crate) mod tests {
             rounds: 7,
             workers: 2,
             rows: &rows,
+            languages: &[],
             abouts: &[("w", "nothing")],
             plot: "RESULTS.svg",
+            tails: None,
             previous,
         };
         let first = document(None).render();

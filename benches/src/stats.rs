@@ -36,6 +36,28 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
+/// For each of [`tail_shares`] the value that this share of them exceeds; NaN where there are too few to tell.
+pub(crate) fn tail(values: &[f64]) -> Vec<f64> {
+    let sorted = sorted(values);
+    tail_of(sorted.len(), |percent| {
+        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+        sorted[rank.clamp(1, sorted.len()) - 1]
+    })
+}
+
+/// The same, of so many values of which `percentile` knows more.
+pub(crate) fn tail_of(count: usize, percentile: impl Fn(f64) -> f64) -> Vec<f64> {
+    let value = |share: f64| {
+        if share * (count as f64) < 1.0 { f64::NAN } else { percentile(100.0 * (1.0 - share)) }
+    };
+    tail_shares().map(value).collect()
+}
+
+/// From all down to one in ten thousand, ten for each power of ten.
+pub(crate) fn tail_shares() -> impl Iterator<Item = f64> {
+    (0..=40).map(|step| 10f64.powf(-f64::from(step) / 10.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +77,19 @@ mod tests {
         assert_eq!(percentile(&values, 100.0), 200.0);
         assert_eq!(percentile(&[7.0], 1.0), 7.0);
         assert!(percentile(&[], 50.0).is_nan());
+    }
+
+    #[test]
+    fn a_tail_says_what_few_exceed() {
+        let values: Vec<f64> = (1..=1000).map(f64::from).collect();
+        let tail = tail(&values);
+        let shares: Vec<_> = tail_shares().collect();
+        assert_eq!(tail.len(), shares.len());
+        let at =
+            |share: f64| tail[shares.iter().position(|s| (s / share - 1.0).abs() < 1e-6).unwrap()];
+        assert_eq!((at(1.0), at(0.1), at(0.01)), (1.0, 900.0, 990.0));
+        // One in ten thousand of a thousand is nobody.
+        assert!(at(0.0001).is_nan());
     }
 
     #[test]

@@ -49,15 +49,32 @@ pub(crate) struct Sample {
     pub(crate) ops: usize,
     /// One for each [`Metric`] of the workload, in its unit, for each operation. NaN: this system does not tell.
     pub(crate) figures: Vec<f64>,
+    /// How the latencies are spread, if that is what it is about: see [`stats::tail`](crate::stats::tail).
+    pub(crate) tail: Vec<f64>,
+}
+
+impl Sample {
+    pub(crate) fn new(ops: usize, figures: Vec<f64>) -> Sample {
+        Sample { ops, figures, tail: Vec::new() }
+    }
+
+    pub(crate) fn with_tail(self, tail: Vec<f64>) -> Sample {
+        Sample { tail, ..self }
+    }
 }
 
 /// Words apart by spaces: how a process of its own answers.
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ops)?;
-        self.figures.iter().try_for_each(|figure| write!(f, " {figure}"))
+        self.figures.iter().try_for_each(|figure| write!(f, " {figure}"))?;
+        write!(f, " {BETWEEN}")?;
+        self.tail.iter().try_for_each(|value| write!(f, " {value}"))
     }
 }
+
+/// Figures before it, the tail after it.
+const BETWEEN: &str = "|";
 
 impl FromStr for Sample {
     type Err = Box<dyn Error>;
@@ -65,8 +82,10 @@ impl FromStr for Sample {
     fn from_str(text: &str) -> Result<Sample, Self::Err> {
         let mut words = text.split_whitespace();
         let ops = words.next().ok_or("empty")?.parse()?;
-        let figures = words.map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Sample { ops, figures })
+        let figures = words.by_ref().take_while(|word| *word != BETWEEN).map(str::parse);
+        let figures = figures.collect::<Result<_, _>>()?;
+        let tail = words.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Sample { ops, figures, tail })
     }
 }
 
@@ -86,7 +105,7 @@ pub(crate) fn time_per_op(plan: Plan, mut batch: impl FnMut() -> usize) -> Sampl
     while start.elapsed() < plan.round_time {
         ops += batch();
     }
-    Sample { ops, figures: vec![start.elapsed().as_nanos() as f64 / ops as f64] }
+    Sample::new(ops, vec![start.elapsed().as_nanos() as f64 / ops as f64])
 }
 
 /// A workload's entry in the table.
@@ -309,7 +328,9 @@ mod tests {
 
     #[test]
     fn a_sample_survives_its_way_between_processes() {
-        let sample = Sample { ops: 40, figures: vec![0.1, 12345.678] };
+        let sample = Sample::new(40, vec![0.1, 12345.678]);
+        assert_eq!(sample.to_string().parse::<Sample>().unwrap(), sample);
+        let sample = sample.with_tail(vec![1.5, 7.25]);
         assert_eq!(sample.to_string().parse::<Sample>().unwrap(), sample);
         assert!("40 NaN".parse::<Sample>().unwrap().figures[0].is_nan());
         assert!("".parse::<Sample>().is_err());

@@ -71,7 +71,7 @@ impl Workload for SleepingTasks {
                 (Some(bytes), Some(before)) => bytes.saturating_sub(before) as f64 / tasks as f64,
                 _ => f64::NAN,
             };
-            Sample { ops, figures: vec![per_task(peak), per_task(after)] }
+            Sample::new(ops, vec![per_task(peak), per_task(after)])
         }
     }
 }

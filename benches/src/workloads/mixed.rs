@@ -199,7 +199,8 @@ impl Side {
             Figure::Latency(percent) => outcome.latency_ns(percent),
             Figure::Job => job_ns,
         };
-        Ok(Sample { ops: outcome.requests, figures: figures.iter().map(figure).collect() })
+        Ok(Sample::new(outcome.requests, figures.iter().map(figure).collect())
+            .with_tail(outcome.tail()))
     }
 
     /// CPU time that others than this process and its server have used so far. NaN: the system does not tell.

@@ -139,12 +139,14 @@ impl Served {
             let few = Limit::Requests(requests(self.connections));
             let sums = with.run(few)?;
             without.map(|without| without.run(few)).transpose()?;
-            return Ok(Sample { ops: sums.answers, figures: figures(&|kind| sums.figure(kind)) });
+            return Ok(Sample::new(sums.answers, figures(&|kind| sums.figure(kind)))
+                .with_tail(sums.tail()));
         }
         with.run(Limit::Time(WARM_UP))?;
         let Some(without) = without else {
             let sums = with.run(Limit::Time(ROUND))?;
-            return Ok(Sample { ops: sums.answers, figures: figures(&|kind| sums.figure(kind)) });
+            return Ok(Sample::new(sums.answers, figures(&|kind| sums.figure(kind)))
+                .with_tail(sums.tail()));
         };
         without.run(Limit::Time(WARM_UP))?;
         let (mut more, mut less) = (Sums::default(), Sums::default());
@@ -157,7 +159,7 @@ impl Served {
             Figure::ExtraCpu => more.figure(Figure::Cpu) - less.figure(Figure::Cpu),
             _ => more.figure(kind),
         });
-        Ok(Sample { ops: more.answers, figures })
+        Ok(Sample::new(more.answers, figures))
     }
 }
 
@@ -240,6 +242,10 @@ impl Sums {
         self.all_answers += other.all_answers;
         self.cpu_ns += other.cpu_ns;
         self.last = other.last;
+    }
+
+    fn tail(&self) -> Vec<f64> {
+        self.last.as_ref().map_or_else(Vec::new, Outcome::tail)
     }
 
     fn figure(&self, kind: Figure) -> f64 {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contender::Contender;
-use crate::stats::median;
+use crate::stats::{median, tail};
 use crate::workload::{Plan, Sample, Workload, time_per_op};
 
 /// A task spawns many, then joins them.
@@ -105,7 +105,8 @@ impl Workload for IdleWake {
                 }));
                 latencies_ns.push(runs.recv().unwrap().as_nanos() as f64);
             }
-            Sample { ops: latencies_ns.len(), figures: vec![median(&latencies_ns)] }
+            Sample::new(latencies_ns.len(), vec![median(&latencies_ns)])
+                .with_tail(tail(&latencies_ns))
         }
     }
 }

@@ -84,7 +84,7 @@ fn start<S: Serves>(plan: Plan, tries: usize) -> Box<dyn FnMut() -> Sample> {
                 (0..tries).map(|_| stage.wait_ns(place).expect("sockets work")).collect();
             figures.extend([median(&waits), percentile(&waits, 100.0)]);
         }
-        Sample { ops: tries * PLACES.len(), figures }
+        Sample::new(tries * PLACES.len(), figures)
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::yield_now;
 
 use crate::contender::Contender;
-use crate::stats::percentile;
+use crate::stats::{percentile, tail};
 use crate::usage::cpu_time;
 use crate::workload::{Plan, Sample, Workload, time_per_op};
 
@@ -133,10 +133,8 @@ impl Workload for ManySleeps {
                     [late_sleep::<C>(Duration::from_micros(micros)).await]
                 }));
             }
-            Sample {
-                ops: all.lateness_ns.len(),
-                figures: vec![all.cpu_ns_per_sleep(), percentile(&all.lateness_ns, 50.0)],
-            }
+            let figures = vec![all.cpu_ns_per_sleep(), percentile(&all.lateness_ns, 50.0)];
+            Sample::new(all.lateness_ns.len(), figures).with_tail(tail(&all.lateness_ns))
         }
     }
 }
@@ -166,14 +164,12 @@ impl Workload for LightLoad {
         LightLoad { sleeps: 1, ..load }.run(&rt);
         move || {
             let run = load.run(&rt);
-            Sample {
-                ops: run.lateness_ns.len(),
-                figures: vec![
-                    percentile(&run.lateness_ns, 50.0),
-                    percentile(&run.lateness_ns, 99.0),
-                    run.cpu_ns_per_sleep(),
-                ],
-            }
+            let figures = vec![
+                percentile(&run.lateness_ns, 50.0),
+                percentile(&run.lateness_ns, 99.0),
+                run.cpu_ns_per_sleep(),
+            ];
+            Sample::new(run.lateness_ns.len(), figures).with_tail(tail(&run.lateness_ns))
         }
     }
 }

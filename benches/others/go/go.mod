@@ -1,0 +1,3 @@
+module filch.invalid/others
+
+go 1.19
