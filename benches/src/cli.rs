@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::ValueExt;
@@ -26,6 +26,7 @@ cargo bench -p filch-benches -- [OPTIONS] [FILTER]
   --quick          one tiny round of each: does it work?
   --under COMMAND  run the servers of the I/O workloads under that, for instance perf stat, or strace -c -f (in quotes)
   --list           names and descriptions
+  --pictures DIR   draw what was measured there, as --write does for the whole table
   --write          rewrite benches/RESULTS.md and its plot (with N workers, N not 2: RESULTS-N.md; with
                    --growth: GROWTH.md, with --cores: CORES.md)
 ";
@@ -46,6 +47,8 @@ struct Options {
     list: bool,
     help: bool,
     write: bool,
+    /// Where to draw what was measured, be it the whole table or not.
+    pictures: Option<PathBuf>,
     /// Workload and contender.
     child: Option<(String, String)>,
     /// How costs grow, instead of the table.
@@ -70,6 +73,7 @@ impl Options {
             list: false,
             help: false,
             write: false,
+            pictures: None,
             child: None,
             growth: false,
             cores: false,
@@ -91,6 +95,7 @@ impl Options {
                 Long("list") => options.list = true,
                 Long("help") | Short('h') => options.help = true,
                 Long("write") => options.write = true,
+                Long("pictures") => options.pictures = Some(parser.value()?.into()),
                 Long(harness::CHILD) => {
                     let workload = parser.value()?.string()?;
                     options.child = Some((workload, parser.value()?.string()?));
@@ -251,6 +256,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     println!("{}", verdict::section(&rows));
     let languages = measure_others(options, &rows);
     println!("{}", report::elsewhere(&rows, &languages));
+    if let Some(folder) = &options.pictures {
+        fs::create_dir_all(folder)?;
+        draw(folder, &options.stem(), &measured, &rows)?;
+    }
     if options.write {
         write(options, &measured, &rows, &languages)?;
     }
@@ -339,14 +348,26 @@ fn write(
         previous: previous.as_deref(),
     };
     fs::write(&table_path, document.render())?;
+    draw(here, &stem, measured, rows)?;
+    eprintln!("written: benches/{stem}.md, benches/{plot_name}");
+    Ok(())
+}
+
+/// The ratios, and the tails if there are any.
+fn draw(
+    folder: &Path,
+    stem: &str,
+    measured: &[Measured],
+    rows: &[report::Row],
+) -> Result<(), Box<dyn Error>> {
     if let Some(svg) = plot::svg(rows, "filch against tokio")? {
-        fs::write(here.join(&plot_name), svg)?;
+        fs::write(folder.join(format!("{stem}.svg")), svg)?;
     }
+    let panels = tails::panels(measured);
     if !panels.is_empty() {
         let svg = curves::svg("How long it takes, and how many take longer", &panels)?;
-        fs::write(here.join(&tails_name), svg)?;
+        fs::write(folder.join(format!("{stem}-tails.svg")), svg)?;
     }
-    eprintln!("written: benches/{stem}.md, benches/{plot_name}");
     Ok(())
 }
 
@@ -373,6 +394,8 @@ mod tests {
         assert_eq!(options.filter.as_deref(), Some("spawn"));
         assert!(parse(&["--rounds", "0"]).is_err());
         assert!(parse(&["--fast"]).is_err());
+        let pictures = parse(&["--bench", "spawn", "--pictures", "there"]).unwrap().pictures;
+        assert_eq!(pictures, Some(PathBuf::from("there")));
         assert!(parse(&["--write", "--bench", "spawn"]).is_err());
         assert!(parse(&["--child", "a b", "tokio"]).unwrap().child.is_some());
     }
