@@ -16,11 +16,13 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use crate::scenarios;
 
 /// So many executions each scenario gets, times its own share; a deeper exploration asks for more.
-const ITERATIONS: &str = "FILCH_SHUTTLE_ITERATIONS";
+pub(crate) const ITERATIONS: &str = "FILCH_SHUTTLE_ITERATIONS";
 /// Where the random numbers begin.
-const SEED: &str = "FILCH_SHUTTLE_SEED";
+pub(crate) const SEED: &str = "FILCH_SHUTTLE_SEED";
 /// A file with the schedule that is to be run again.
-const REPLAY: &str = "FILCH_SHUTTLE_REPLAY";
+pub(crate) const REPLAY: &str = "FILCH_SHUTTLE_REPLAY";
+/// The folder for such files.
+pub(crate) const SCHEDULES: &str = "FILCH_SHUTTLE_SCHEDULES";
 
 /// Nothing that ends takes so many steps.
 const MOST_STEPS: usize = 400_000;
@@ -46,9 +48,10 @@ fn explore(name: &str, times: usize, scenario: fn()) {
         println!("{name}: nothing failed in {file}");
         return;
     }
-    let iterations = number(ITERATIONS, 100) * times;
+    let iterations = number(ITERATIONS, 600) * times;
     let seed = number(SEED, 1) as u64;
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("schedules");
+    let usual = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("schedules");
+    let folder = std::env::var_os(SCHEDULES).map_or_else(usual, PathBuf::from);
     fs::create_dir_all(&folder).expect("a folder for schedules");
     let execution = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&execution);

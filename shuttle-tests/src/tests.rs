@@ -4,6 +4,7 @@
 mod explore;
 mod scenarios;
 mod support;
+mod twins;
 
 use filch_under_shuttle as filch;
 
