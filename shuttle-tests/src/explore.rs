@@ -5,7 +5,6 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use filch_shuttle_primitive::time::{self, Clock};
 use shuttle::scheduler::{
@@ -85,7 +84,6 @@ fn config(failure_persistence: FailurePersistence) -> Config {
     config.failure_persistence = failure_persistence;
     config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
     config.silence_warnings = true;
-    config.max_time = Some(Duration::from_secs(600));
     config
 }
 
