@@ -18,6 +18,10 @@ doc *arguments:
 loom *arguments:
     cargo test -p loom-tests {{arguments}}
 
+# Whole runtimes under shuttle, more often: `just shuttle-deep 20000 7` explores each scenario 20,000 times, random numbers from 7.
+shuttle-deep iterations="20000" seed="1" *arguments:
+    FILCH_SHUTTLE_ITERATIONS={{iterations}} FILCH_SHUTTLE_SEED={{seed}} cargo test -p shuttle-tests {{arguments}}
+
 # The benchmarks.
 bench *arguments:
     cargo bench -p filch-benches {{arguments}}
