@@ -39,6 +39,7 @@ mod runtime {
             .and("unwatch ∥ completion", cancel::unwatch_completion)
             .seeded("park-blindly", "MODEL: the last poll missed")
             .seeded("drop-before-wake", "Causality violation")
+            .seeded("touch-after-schedule", "Causality violation")
             .seeded("ask-before-closing", "MODEL: a task was overlooked")
             .seeded("park-deafly", "MODEL: a task was overlooked")
             .spare(
@@ -114,6 +115,7 @@ mod runtime {
             .whim(Whim::SpuriousWake, 1)
             .whim(Whim::WeakFailure, 1)
             .seeded("no-recheck", "deadlock")
+            .seeded("count-twice", "MODEL: nobody sleeps or searches at the end")
             .seeded("leave-without-a-look", "deadlock")
             .check();
     }
@@ -145,6 +147,7 @@ mod runtime {
             .preemptions(4)
             .whim(Whim::SpuriousWake, 1)
             .whim(Whim::StealRetry, 1)
+            .seeded("retry-is-empty", "deadlock")
             .about(&["runtime/src/scheduler/sleep.rs"])
             .spare("[stop-fence]", "one worker leaves a search with nothing to look for")
             .spare("[stop-search]", "there is one searcher")
@@ -289,7 +292,6 @@ mod runtime {
             .and("a push ∥ the worker that was stuck parks", spare::push_returns)
             .and("summon ∥ it goes to rest", spare::dismiss_summon)
             .preemptions(1)
-            .max_secs(240)
             .about(&[])
             .seeded("summon-silently", "deadlock")
             .seeded("come-back-uncounted", "deadlock")
@@ -303,7 +305,6 @@ mod runtime {
             .and("dismiss ∥ a push is left to it", spare::dismiss_push)
             .and("dismiss ∥ it parks", spare::dismiss_park)
             .preemptions(1)
-            .max_secs(240)
             .about(&["[dismiss-fence]", "[leave-fence]", "[drain-fence]"])
             .seeded("rest-unheard", "deadlock")
             .seeded("hand-over-silently", "deadlock")
@@ -316,7 +317,7 @@ mod runtime {
         Proof::of("spare: put ∥ open ∥ another parks", spare::slot_put_open_park)
             .and("block_in_place ∥ another parks", spare::block_park)
             .preemptions(1)
-            .max_secs(240)
+            .whim(Whim::StealRetry, 1)
             .about(&["[help-fence]", "[push-fence]"])
             .seeded("say-it-once", "deadlock")
             .seeded("look-past-slots", "deadlock")
@@ -333,6 +334,8 @@ mod runtime {
             .and("somebody counts", spare::count_park)
             .preemptions(1)
             .about(&["[inject-fence]", "[due-fence]", "[home-fence]", "[count-fence]"])
+            .seeded("park-without-a-look", "deadlock")
+            .seeded("park-past-the-inbox", "deadlock")
             .check();
     }
 
@@ -341,7 +344,6 @@ mod runtime {
         Proof::of("spare: the end ∥ it rests", spare::rest_close)
             .and("the end ∥ it is summoned", spare::summon_close)
             .preemptions(1)
-            .max_secs(240)
             .about(&["[close-fence]"])
             .seeded("rest-for-ever", "deadlock")
             .spare(
@@ -368,7 +370,6 @@ mod runtime {
     fn blocking_submit_exit() {
         Proof::of("blocking: submit ∥ idle exit", blocking::submit_idle_exit)
             .whim(Whim::TimeUp, 1)
-            .max_secs(240) // 40 on an idle machine
             .about(&[])
             .seeded("call-twice", "MODEL: the counts are right")
             .check();
@@ -387,7 +388,9 @@ mod runtime {
     fn compute_cancel_take() {
         Proof::of("compute: cancel ∥ take", compute::cancel_take)
             .and("cancel ∥ take ∥ close", compute::cancel_take_close)
+            .whim(Whim::StealRetry, 1)
             .about(&[])
+            .seeded("retry-is-empty", "deadlock")
             .seeded("uncount-anyway", "MODEL: the counts are right")
             .check();
     }
@@ -454,5 +457,58 @@ mod timer {
             .whim(Whim::SpuriousWake, 1)
             .seeded("timer-stop-silently", "deadlock")
             .check();
+    }
+}
+
+/// Everything once more, with more preemptions: hours.
+mod deep {
+    macro_rules! deep {
+        ($($part:ident::$test:ident)*) => {
+            $(
+                #[test]
+                #[ignore = "takes long: cargo test -p loom-tests -- --ignored deep:: --test-threads=1"]
+                fn $test() {
+                    super::proves::again(concat!(stringify!($part), "::", stringify!($test)));
+                }
+            )*
+        };
+    }
+
+    deep! {
+        runtime::task_cell
+        runtime::cancel_catch
+        runtime::cancel_inner_outer
+        runtime::watch_completion
+        runtime::group_members
+        runtime::root_wake
+        runtime::sleep_push_parks
+        runtime::park_unpark
+        runtime::slot_put_steal_take
+        runtime::deque_push_park
+        runtime::injector_push_pop_close
+        runtime::injector_count_park
+        runtime::shutdown_wake_close
+        runtime::shutdown_close_held
+        runtime::shutdown_drain
+        runtime::local_close_leave
+        runtime::quiet_rest_move_on
+        runtime::io_readiness
+        runtime::driver_hand_over
+        runtime::monitor_stops
+        runtime::driver_spare_worker
+        runtime::spare_summon
+        runtime::spare_dismiss
+        runtime::spare_slot
+        runtime::worker_parks
+        runtime::spare_close
+        runtime::driver_two_workers
+        runtime::blocking_submit_exit
+        runtime::blocking_cancel_take
+        runtime::compute_cancel_take
+        runtime::compute_submit_close
+        runtime::blocking_submit_submit
+        timer::timer_register_park
+        timer::timer_fire_cancel
+        timer::timer_shutdown
     }
 }

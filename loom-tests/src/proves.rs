@@ -24,6 +24,8 @@
 //! One proof for each `#[test]`: the child finds it by the name of the test.
 
 mod child;
+mod deep;
+mod readme;
 mod report;
 mod source;
 mod table;
@@ -38,6 +40,7 @@ use filch_loom_primitive::Whim;
 use filch_loom_primitive::run::Twin;
 
 use self::child::{Fate, Found, Order, Outcome};
+pub(crate) use self::deep::again;
 pub(crate) use self::report::{Report, Row, Verdict};
 use self::source::Sources;
 
@@ -81,8 +84,8 @@ struct Seed {
 }
 
 impl Proof {
-    /// A proof by one model, with 2 preemptions, 2,000 branches in an execution, and 60 seconds
-    /// for each child.
+    /// A proof by one model, with 2 preemptions, 2,000 branches in an execution, and 240 seconds
+    /// for each child (idle cores need 20 for the longest).
     pub(crate) fn of(name: &'static str, model: fn()) -> Proof {
         Proof {
             name,
@@ -90,7 +93,7 @@ impl Proof {
             models: vec![Model { name, run: model }],
             preemptions: 2,
             branches: 2_000,
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(240),
             whims: Vec::new(),
             about: None,
             spares: Vec::new(),
@@ -159,7 +162,8 @@ impl Proof {
     #[track_caller]
     pub(crate) fn check(self) {
         let mut report = self.run();
-        if report.problems.is_empty() && !self.test.starts_with("selftest") {
+        let is_usual = !self.test.starts_with("selftest") && !deep::is_asked_for();
+        if report.problems.is_empty() && is_usual {
             table::record_or_compare(&mut report);
         }
         println!("{report}");
@@ -175,6 +179,11 @@ impl Proof {
         let mut report = Report::new(self.name, self.test.clone());
         let places = self.run_models(&mut report);
         if report.problems.is_empty() {
+            let places: Vec<MetPlace> = match deep::is_asked_for() {
+                // What is needed for a bug of few steps is needed; what is spare may not be.
+                true => places.into_iter().filter(|place| self.spare_of(place).is_some()).collect(),
+                false => places,
+            };
             self.run_twins(&places, &mut report);
         }
         report.seconds = start.elapsed().as_secs_f64();
@@ -196,7 +205,9 @@ impl Proof {
                         let message = self.locate(index).unwrap_or(message);
                         format!("the model \"{}\" fails: {message}", model.name)
                     }
-                    other => format!("the model \"{}\" {}", model.name, other.excuse(self.limit)),
+                    other => {
+                        format!("the model \"{}\" {}", model.name, other.excuse(deep::limit(self)))
+                    }
                 });
                 continue;
             };
@@ -280,8 +291,8 @@ impl Proof {
         let weakened = places
             .iter()
             .map(|place| (Twin::Weakened(place.found.id.clone()), cheap_first(&place.models)));
-        let seeded =
-            self.seeds.iter().map(|seed| (Twin::Seeded(seed.name.to_owned()), all_models.clone()));
+        let seeds = self.seeds.iter().filter(|_| !deep::is_asked_for());
+        let seeded = seeds.map(|seed| (Twin::Seeded(seed.name.to_owned()), all_models.clone()));
         let jobs: Vec<(Twin, Vec<usize>)> = weakened.chain(seeded).collect();
         let expected = |twin: &Twin| match twin {
             Twin::Seeded(name) => self.seeds.iter().find(|seed| seed.name == *name),
@@ -293,13 +304,13 @@ impl Proof {
         let seeded = results.split_off(places.len());
 
         for (place, tried) in places.iter().zip(results) {
-            let spare = self.spares.iter().find(|spare| spare.names(&place.tag));
+            let spare = self.spare_of(place);
             let verdict = match (tried.fate, spare) {
                 (Fate::Failed(_), None) => Verdict::Needed,
                 (Fate::Failed(message), Some(_)) => Verdict::NotSpare(message),
                 (Fate::Held(_), Some(spare)) => Verdict::Spare(spare.why),
                 (Fate::Held(_), None) => Verdict::Survived,
-                (other, _) => Verdict::Unknown(other.excuse(self.limit)),
+                (other, _) => Verdict::Unknown(other.excuse(deep::limit(self))),
             };
             report.push(Row {
                 tag: place.tag.clone(),
@@ -320,7 +331,7 @@ impl Proof {
                     seed.expected
                 )),
                 Fate::Held(_) => Verdict::Survived,
-                other => Verdict::Unknown(other.excuse(self.limit)),
+                other => Verdict::Unknown(other.excuse(deep::limit(self))),
             };
             report.push(Row {
                 tag: seed.name.to_owned(),
@@ -333,6 +344,10 @@ impl Proof {
                 verdict,
             });
         }
+    }
+
+    fn spare_of(&self, place: &MetPlace) -> Option<&Spare> {
+        self.spares.iter().find(|spare| spare.names(&place.tag))
     }
 
     /// One twin of one model after the other, until one fails as expected.

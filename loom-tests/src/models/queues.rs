@@ -75,11 +75,14 @@ pub fn deque_push_last_park() {
         thread::spawn(move || {
             let own = Queue::new();
             let task = loop {
-                if let Steal::Success(task) = victim.steal_batch_and_pop(&own, 2) {
-                    break task;
-                }
+                let blindly = match victim.steal_batch_and_pop(&own, 2) {
+                    Steal::Success(task) => break task,
+                    Steal::Empty => false,
+                    // A twin takes a lost race for an empty queue, and relies on that.
+                    Steal::Retry => seeded("retry-is-empty"),
+                };
                 sleep.announce(0, false);
-                while victim.is_empty() && !sleep.park(0) {}
+                while (blindly || victim.is_empty()) && !sleep.park(0) {}
                 let _ = sleep.retract(0);
                 let _ = sleep.stop_search();
             };

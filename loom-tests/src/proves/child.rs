@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use filch_loom_primitive::run::{self, Twin};
 
-use super::Proof;
+use super::{Proof, deep};
 
 /// What a child is to run.
 #[derive(Debug)]
@@ -130,6 +130,7 @@ pub(super) fn spawn(proof: &Proof, order: &Order) -> Outcome {
     command.env("RUST_BACKTRACE", "0");
     order.to_environment(&mut command);
 
+    let limit = deep::limit(proof);
     let start = Instant::now();
     let mut child = command.spawn().expect("the test binary can be run");
     let out = drain(child.stdout.take().expect("piped"));
@@ -138,7 +139,7 @@ pub(super) fn spawn(proof: &Proof, order: &Order) -> Outcome {
         if let Some(status) = child.try_wait().expect("it is our child") {
             break Some(status);
         }
-        if start.elapsed() >= proof.limit {
+        if start.elapsed() >= limit {
             child.kill().expect("it is our child");
             child.wait().expect("it is our child");
             break None;
@@ -250,7 +251,7 @@ pub(super) fn run(proof: &Proof, order: &Order) -> ! {
 
     let mut builder = loom::model::Builder::new();
     builder.max_branches = proof.branches;
-    builder.preemption_bound = Some(proof.preemptions);
+    builder.preemption_bound = Some(deep::preemptions(proof));
     builder.location = order.locations;
     // The parent holds the clock: loom's own limits end a model as if it had been explored.
     builder.max_permutations = None;

@@ -168,6 +168,8 @@ impl Line {
                     return Some(ticket);
                 }
                 Steal::Empty => return None,
+                #[cfg(filch_loom)] // A twin takes a lost race for an empty line.
+                Steal::Retry if seeded("retry-is-empty") => return None,
                 // Somebody else got one.
                 Steal::Retry => {}
             }

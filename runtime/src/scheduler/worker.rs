@@ -533,7 +533,13 @@ impl Worker {
         // Dropped on the way out, before any work is taken.
         let mut resting = None;
         loop {
-            if self.is_work_visible(true) || self.has_own_mail() || self.is_dismissed() {
+            let (work, mail) = (self.is_work_visible(true), self.has_own_mail());
+            #[cfg(filch_loom)] // Twins do not look once more, or forget a source.
+            let (work, mail) = (
+                work && !crate::primitive::seeded("park-without-a-look"),
+                mail && !crate::primitive::seeded("park-past-the-inbox"),
+            );
+            if work || mail || self.is_dismissed() {
                 self.scheduler.woken(sleep.retract(bit));
                 self.care.search();
                 return Parked::Awake;

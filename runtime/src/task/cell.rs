@@ -587,8 +587,14 @@ pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive.
     let header = unsafe { task.as_ref() };
     match header.witness().state.wake_by_val() {
-        // SAFETY: rule 7, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
-        Ok(_) => unsafe { (header.vtable.schedule)(task) },
+        Ok(_) => {
+            // SAFETY: rule 7, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
+            unsafe { (header.vtable.schedule)(task) };
+            #[cfg(filch_loom)] // A twin looks at the task once more, which may have ended.
+            if crate::primitive::seeded("touch-after-schedule") {
+                header.witness();
+            }
+        }
         // SAFETY: that was the last reference.
         Err(true) => unsafe { free(task) },
         Err(false) => {}

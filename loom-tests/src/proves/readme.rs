@@ -1,0 +1,68 @@
+//! What is listed elsewhere is complete: README's table, and what can be run deeply.
+
+use std::fs;
+
+use super::source::absolute;
+
+const PROOFS: &str = include_str!("../proofs.rs");
+
+/// A proof as it stands in `proofs.rs`.
+#[derive(Debug)]
+struct Listed {
+    test: String,
+    /// Of models and of seeded bugs.
+    names: Vec<String>,
+}
+
+fn proofs() -> Vec<Listed> {
+    let tests = PROOFS.split("    #[test]\n    fn ").skip(1);
+    let tests = tests.filter_map(|text| {
+        let (test, body) = text.split_once("() {")?;
+        let body = body.split(".check();").next()?;
+        let parts = ["Proof::of(\"", ".and(\"", ".seeded(\""].iter();
+        let names = parts.flat_map(|part| body.split(part).skip(1));
+        let names = names.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+        Some(Listed { test: test.to_owned(), names: names.collect() })
+    });
+    tests.collect()
+}
+
+#[test]
+fn all_proofs_can_be_run_deeply() {
+    let (_, deep) = PROOFS.split_once("    deep! {\n").expect("there is a list");
+    let listed: Vec<&str> =
+        deep.lines().filter_map(|line| Some(line.split_once("::")?.1)).collect();
+    let tests: Vec<String> = proofs().into_iter().map(|proof| proof.test).collect();
+    assert!(tests.len() > 30, "the proofs were not found");
+    assert_eq!(listed, tests);
+}
+
+/// Each row: protocol, its sides, the proof, its models and seeded bugs, the time.
+#[test]
+fn readme_lists_every_proof() {
+    let readme = fs::read_to_string(absolute("loom-tests/README.md")).expect("it is there");
+    let mut problems = Vec::new();
+    for Listed { test, names } in proofs() {
+        let cell = format!("| `{test}` |");
+        let Some(row) = readme.lines().find(|line| line.contains(&cell)) else {
+            problems.push(format!("no row for {test}"));
+            continue;
+        };
+        for name in names {
+            let quoted = format!("\u{201c}{name}\u{201d}");
+            let bug = format!("`{name}`");
+            if !row.contains(&quoted) && !row.contains(&bug) {
+                problems.push(format!("{test}: {name} is not in its row"));
+            }
+        }
+        let sides = row.split('|').nth(1).unwrap_or_default();
+        for side in sides.split(['`', ',']).filter(|side| side.contains(".rs")) {
+            let (file, function) = side.split_once(": ").unwrap_or((side, ""));
+            let text = fs::read_to_string(absolute(file.trim())).unwrap_or_default();
+            if !text.contains(&format!("fn {}", function.trim())) {
+                problems.push(format!("{test}: there is no {side}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
