@@ -33,6 +33,21 @@ counts:
 # What is counted becomes the baseline.
 counts-accept:
     .ci/counts accept
+# Use after free and leaks: the tests under AddressSanitizer. `just asan all`: also of the other libraries and the servers.
+asan *arguments:
+    .ci/sanitize asan {{arguments}}
+
+# Data races: the tests in which threads meet most, under ThreadSanitizer. `just tsan all`: all of them.
+tsan *arguments:
+    .ci/sanitize tsan {{arguments}}
+
+# Some of the tests under valgrind's memcheck. `just valgrind all`: all of them.
+valgrind *arguments:
+    .ci/sanitize valgrind {{arguments}}
+
+# Which lines the tests reach; `just coverage --write` renews the table in COVERAGE.md.
+coverage *arguments:
+    .ci/coverage {{arguments}}
 
 # All of CI, or some stages: `just ci fmt clippy`.
 ci *stages:
