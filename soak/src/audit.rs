@@ -8,7 +8,7 @@ use filch::{Metrics, Runtime};
 use crate::HEAP;
 use crate::ledger::{Ledger, Sums};
 use crate::system::{self, Usage};
-use crate::world::World;
+use crate::world::{Patience, World};
 
 /// What may come late (a thread that ends, a socket's last event) has so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,8 @@ pub(crate) struct Rest {
     pub(crate) polls: u64,
     pub(crate) stalls: u64,
     pub(crate) worst_late: Duration,
+    /// How long the process did not run in this epoch.
+    pub(crate) paused: Duration,
     /// How long it took until everything was at rest.
     pub(crate) took: Duration,
 }
@@ -82,8 +84,9 @@ impl Baseline {
 /// Everybody has stopped. Nothing may be left.
 pub(crate) fn audit(world: &World, runtime: &Runtime, ledger: &Ledger, most_threads: u64) -> Rest {
     let (begin, handle) = (Instant::now(), runtime.handle());
+    let mut patience = Patience::new(PATIENCE);
     let mut left = what_is_left(&handle.metrics(), ledger, most_threads);
-    while !left.is_empty() && begin.elapsed() < PATIENCE {
+    while !left.is_empty() && !patience.is_over() {
         std::thread::sleep(Duration::from_millis(5));
         left = what_is_left(&handle.metrics(), ledger, most_threads);
     }
@@ -110,6 +113,7 @@ pub(crate) fn audit(world: &World, runtime: &Runtime, ledger: &Ledger, most_thre
         polls: total.polls,
         stalls: metrics.stalls,
         worst_late: world.take_worst_late(),
+        paused: world.pauses.lock().unwrap().1,
         took,
     }
 }

@@ -140,6 +140,14 @@ impl Report {
             "{count} sleeps, none early; late by less than {half:?} (half of them), {most:?} (99 %), {nearly_all:?} \
              (99.9 %), at worst {worst:?}.",
         )?;
+        let (pauses, paused) = *self.world.pauses.lock().unwrap();
+        if pauses > 0 {
+            writeln!(
+                text,
+                "The process did not run at all {pauses} times, for {paused:.0?} together (stopped, or no processor \
+                 for it): that is part of the time, and of lateness and stalls."
+            )?;
+        }
         let refused = self.world.refused.load(std::sync::atomic::Ordering::Relaxed);
         writeln!(text, "Connections and runtimes that the system refused or cut: {refused}.\n")
     }
@@ -158,15 +166,15 @@ impl Report {
         )?;
         writeln!(
             text,
-            "| at | futures | heap KiB | RSS KiB | files | threads | stalls | worst lateness |"
+            "| at | futures | heap KiB | RSS KiB | files | threads | stalls | worst lateness | did not run so far |"
         )?;
-        writeln!(text, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
+        writeln!(text, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")?;
         let step = count.div_ceil(ROWS).max(1);
         for (i, rest) in rests.all.iter().enumerate() {
             if i % step == 0 || i + 1 == count {
                 writeln!(
                     text,
-                    "| {} | {} | {} | {} | {} | {} | {} | {:.0} ms |",
+                    "| {} | {} | {} | {} | {} | {} | {} | {:.0} ms | {:.0} s |",
                     clock(rest.at),
                     rest.sums.created,
                     rest.heap >> 10,
@@ -174,7 +182,8 @@ impl Report {
                     rest.usage.fds,
                     rest.usage.threads,
                     rest.stalls,
-                    rest.worst_late.as_secs_f64() * 1e3
+                    rest.worst_late.as_secs_f64() * 1e3,
+                    rest.paused.as_secs_f64()
                 )?;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,7 @@ pub(crate) fn run(arguments: &Arc<Arguments>, seed: u64) -> ExitCode {
     let most_threads = (2 + 2 * workers + 1 + COMPUTE_THREADS) as u64;
     for number in 0..epochs {
         let until = Instant::now() + epoch;
+        world.is_warming_up.store(number < warm_up, Ordering::Relaxed);
         members = work(&runtime, members, until);
         let rest = audit(world, &runtime, &ledger, most_threads);
         println!("{}  at rest after {:?}: {}", clock(rest.at), rest.took, Report::row(&rest));

@@ -1,5 +1,6 @@
 //! Who watches while everybody works: a line every few seconds, and an end with a report if somebody hangs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use filch::Handle;
 
 use crate::ledger::Ledger;
 use crate::system::{self, Usage};
-use crate::world::{Post, World};
+use crate::world::{JUMP, Patience, Post, World};
 use crate::{HEAP, clock};
 
 const LINE: Duration = Duration::from_secs(5);
@@ -35,19 +36,17 @@ impl Watch {
         let here = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
             let (mut last_line, mut last_ended, mut began) = (Instant::now(), 0, Instant::now());
+            let mut patient = HashMap::new();
             while !here.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_millis(500));
-                // If this thread itself had no processor, the others may not have had one either.
                 let pause = began.elapsed();
                 began = Instant::now();
-                if pause > Duration::from_secs(5) {
-                    eprintln!(
-                        "{}: the watch had to wait for {pause:?}",
-                        clock(world.began.elapsed())
-                    );
-                    continue;
+                if pause > JUMP {
+                    println!("{}  nothing ran for {pause:.1?}", clock(world.began.elapsed()));
+                    let mut pauses = world.pauses.lock().unwrap();
+                    *pauses = (pauses.0 + 1, pauses.1 + pause);
                 }
-                if let Some(post) = hangs(world, patience) {
+                if let Some(post) = hangs(world, patience, &mut patient) {
                     tell(world, &runtime, &post);
                     hung();
                     return;
@@ -94,9 +93,23 @@ fn line(world: &World, runtime: &Handle, live: u64, rate: f64) {
     );
 }
 
-fn hangs(world: &World, patience: Duration) -> Option<Arc<Post>> {
+/// The first whose patience with one round is over.
+fn hangs(
+    world: &World,
+    limit: Duration,
+    patient: &mut HashMap<String, (u64, Patience)>,
+) -> Option<Arc<Post>> {
     let posts = world.posts.lock().unwrap();
-    posts.iter().find(|post| post.busy_for(world).is_some_and(|time| time > patience)).cloned()
+    let hangs = |post: &&Arc<Post>| {
+        let Some(round) = post.round() else { return false };
+        let new = || (round, Patience::new(limit));
+        let (seen, patience) = patient.entry(post.name.clone()).or_insert_with(new);
+        if *seen != round {
+            (*seen, *patience) = new();
+        }
+        patience.is_over()
+    };
+    posts.iter().find(hangs).cloned()
 }
 
 /// Who waits for whom, around the one that hangs first, and then all the rest.

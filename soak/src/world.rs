@@ -1,11 +1,12 @@
 //! What all crews share: the clock of the run, what was wrong, and who is at work.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use filch::JoinError;
+use filch::{JoinError, JoinHandle};
 
 use crate::ledger::{Followed, Ledger, contradiction};
 
@@ -27,6 +28,58 @@ pub(crate) struct World {
     pub(crate) posts: Mutex<Vec<Arc<Post>>>,
     /// Things that the system refused, and that are nobody's fault.
     pub(crate) refused: AtomicU64,
+    /// The first epochs, which are to show how much of everything there can be.
+    pub(crate) is_warming_up: AtomicBool,
+    /// How often, and for how long, the whole process did not run: stopped, or on a machine that slept.
+    pub(crate) pauses: Mutex<(u64, Duration)>,
+}
+
+/// A limit for what must make progress. It counts only while the process runs: who looks (often enough) sees time
+/// that jumps, and what is beyond [`JUMP`] does not count.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    left: Duration,
+    last: Instant,
+}
+
+/// More at once is a pause of the process, or of the machine.
+pub(crate) const JUMP: Duration = Duration::from_secs(3);
+
+impl Patience {
+    pub(crate) fn new(limit: Duration) -> Patience {
+        Patience { left: limit, last: Instant::now() }
+    }
+
+    /// To be asked more often than a jump is long.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.last);
+        (self.last, self.left) = (now, self.left.saturating_sub(passed.min(JUMP)));
+        self.left.is_zero()
+    }
+
+    /// Waits for it; `None`: it hangs.
+    pub(crate) async fn wait<F: Future>(mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            match filch::timeout(Duration::from_secs(1), future.as_mut()).await {
+                Ok(output) => return Some(output),
+                Err(_) if self.is_over() => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The same on a thread that may block.
+    pub(crate) fn join<T>(mut self, handle: &mut JoinHandle<T>) -> Option<Result<T, JoinError>> {
+        loop {
+            match handle.join_timeout(Duration::from_secs(1)) {
+                Some(result) => return Some(result),
+                None if self.is_over() => return None,
+                None => {}
+            }
+        }
+    }
 }
 
 impl World {
@@ -41,6 +94,8 @@ impl World {
             rounds: AtomicU64::new(0),
             posts: Mutex::default(),
             refused: AtomicU64::new(0),
+            is_warming_up: AtomicBool::new(false),
+            pauses: Mutex::default(),
         }
     }
 
@@ -139,6 +194,12 @@ impl Post {
         self.since_ms.store(0, Ordering::Relaxed);
         self.rounds.fetch_add(1, Ordering::Relaxed);
         world.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which round it is in, if it is in one.
+    pub(crate) fn round(&self) -> Option<u64> {
+        let since = self.since_ms.load(Ordering::Relaxed);
+        (since > 0).then(|| self.rounds.load(Ordering::Relaxed))
     }
 
     /// For how long it has been in this round.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use filch::{task, yield_now};
 
-use crate::world::Crew;
+use crate::world::{Crew, Patience};
 
 pub(crate) async fn round(crew: Crew, mut rng: Rng) {
     crew.step("blocks");
@@ -24,7 +24,7 @@ pub(crate) async fn round(crew: Crew, mut rng: Rng) {
                     1 => filch::block_in_place(|| {
                         // A thread may wait for a task there.
                         let mut task = crew_here.spawn(async { 3 });
-                        let three = task.handle.join_timeout(Duration::from_secs(60));
+                        let three = Patience::new(Duration::from_secs(60)).join(&mut task.handle);
                         match three {
                             None => crew_here.world.wrong("block_in_place: nobody runs the task"),
                             Some(result) => drop(crew_here.settle(&task.fate, result)),

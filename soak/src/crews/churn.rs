@@ -5,13 +5,13 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use filch::{Handle, JoinHandle, Runtime, sleep, yield_now};
 
 use crate::ledger::Ledger;
-use crate::world::{Bomb, Crew, World};
+use crate::world::{Bomb, Crew, Patience, World};
 
 /// When a runtime has ended, and nothing of it can run any more, its books are balanced: at once, or (if nobody
 /// could wait for it) soon.
@@ -47,10 +47,9 @@ pub(crate) fn round(crew: &Crew, mut rng: Rng) {
         })
         .collect();
     crew.step("fills it");
-    let tasks = fill(crew.world, &runtime, &ledger, &mut rng);
+    let mut tasks = fill(crew.world, &runtime, &ledger, &mut rng);
     if rng.u32(0..4) == 0 {
         crew.step("waits for some of it");
-        let mut tasks = tasks;
         for task in tasks.iter_mut().take(5) {
             task.join_timeout(Duration::from_millis(20));
         }
@@ -63,7 +62,15 @@ pub(crate) fn round(crew: &Crew, mut rng: Rng) {
         }
         yield_now().await;
     });
-    let strict = end(crew, runtime, &ledger, &mut rng);
+    let how = end(crew, runtime, &ledger, &mut rng);
+    crew.step("asks how its tasks have ended");
+    for mut task in tasks {
+        // (Asked, nobody else is told of panics.)
+        match Patience::new(SOON).join(&mut task) {
+            Some(result) => drop(crew.expect_planned(result)),
+            None => crew.world.wrong(format!("a task of a runtime that was {how} has no end")),
+        }
+    }
     crew.step("stops the meddlers");
     over.store(true, Ordering::Relaxed);
     for other in others {
@@ -72,12 +79,12 @@ pub(crate) fn round(crew: &Crew, mut rng: Rng) {
         }
     }
     crew.step("closes the books of a short runtime");
-    let deadline = Instant::now() + SOON;
-    while !ledger.sums().balanced() && Instant::now() < deadline {
+    let mut soon = Patience::new(SOON);
+    while !ledger.sums().balanced() && !soon.is_over() {
         thread::sleep(Duration::from_millis(1));
     }
     let sums = ledger.sums();
-    crew.world.check(sums.balanced(), || format!("a short runtime ({strict}) has left: {sums:?}"));
+    crew.world.check(sums.balanced(), || format!("a short runtime ({how}) has left: {sums:?}"));
     crew.ledger.take_over(&sums);
 }
 
@@ -214,7 +221,7 @@ fn meddle(world: &World, handle: &Handle, ledger: &Arc<Ledger>, over: &AtomicBoo
     // It has ended, or does so: nobody waits in vain.
     for mut task in tasks {
         task.cancel();
-        let end = task.join_timeout(SOON);
+        let end = Patience::new(SOON).join(&mut task);
         world.check(end.is_some(), || "a task of a runtime that has ended has no end".into());
     }
 }
@@ -241,12 +248,12 @@ fn end(crew: &Crew, runtime: Runtime, ledger: &Arc<Ledger>, rng: &mut Rng) -> &'
             crew.step("a runtime is dropped by a task of its own");
             // (Whoever spawns it there must not be cut before it has begun.)
             let (give, take) = async_channel::bounded::<Runtime>(1);
-            let _ = runtime.handle().spawn(ledger.enter(async move {
+            drop(runtime.handle().spawn(ledger.enter(async move {
                 if let Ok(runtime) = take.recv().await {
                     drop(runtime);
                 }
                 yield_now().await;
-            }));
+            })));
             // The channel may be all that is left of it, if the task ended early.
             let _ = give.try_send(runtime);
             "dropped by a task of its own"
@@ -255,7 +262,7 @@ fn end(crew: &Crew, runtime: Runtime, ledger: &Arc<Ledger>, rng: &mut Rng) -> &'
             crew.step("a runtime is dropped by a task of another");
             let task = crew.spawn(async move { drop(runtime) });
             let mut handle = task.handle;
-            match handle.join_timeout(SOON) {
+            match Patience::new(SOON).join(&mut handle) {
                 None => crew.world.wrong("a runtime's drop inside a task waits for something"),
                 Some(result) => drop(crew.settle(&task.fate, result)),
             }

@@ -10,7 +10,9 @@ use fastrand::Rng;
 use filch::io::{AsyncFd, Direction};
 use filch::{timeout, yield_now};
 
-use crate::world::Crew;
+use crate::world::{Crew, Patience};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes go through a pair of sockets; many readers share one end. What was written is read, by whomever.
 pub(crate) async fn round(crew: Crew, mut rng: Rng) {
@@ -49,12 +51,12 @@ pub(crate) async fn round(crew: Crew, mut rng: Rng) {
     for _ in 0..rng.u32(0..300) {
         let piece = vec![1; rng.usize(1..3000)];
         let write = writing.io(Direction::Write, |mut fd| fd.write(&piece));
-        match timeout(Duration::from_secs(60), write).await {
-            Ok(Ok(written)) => sent += written as u64,
-            Ok(Err(error)) => crew.world.check(error.kind() == ErrorKind::BrokenPipe, || {
+        match Patience::new(PATIENCE).wait(write).await {
+            Some(Ok(written)) => sent += written as u64,
+            Some(Err(error)) => crew.world.check(error.kind() == ErrorKind::BrokenPipe, || {
                 format!("a write failed: {error}")
             }),
-            Err(_) => return crew.world.wrong("nobody reads what was written to an AsyncFd"),
+            None => return crew.world.wrong("nobody reads what was written to an AsyncFd"),
         }
         if rng.u32(0..10) == 0 {
             yield_now().await;

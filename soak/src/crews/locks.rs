@@ -9,7 +9,9 @@ use event_listener::{Event, Listener};
 use fastrand::Rng;
 use filch::{timeout, yield_now};
 
-use crate::world::Crew;
+use crate::world::{Crew, Patience};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn round(crew: Crew, mut rng: Rng) {
     match rng.u32(0..5) {
@@ -90,8 +92,8 @@ async fn ping_pong(crew: &Crew, rng: &mut Rng) {
             ping.send(number).await.ok()?;
             take_pong.recv().await.ok()
         };
-        let back = timeout(Duration::from_secs(60), back).await;
-        if back != Ok(Some(number)) {
+        let back = Patience::new(PATIENCE).wait(back).await;
+        if back != Some(Some(number)) {
             return crew.world.wrong(format!("{back:?} came back instead of {number}"));
         }
     }
@@ -178,10 +180,8 @@ async fn events(crew: &Crew, rng: &mut Rng) {
     crew.step("an event");
     let event = Arc::new(Event::new());
     let listener = event.listen();
-    let waits = filch::spawn_blocking(
-        crew.ledger.job(move || listener.wait_timeout(Duration::from_secs(60)).is_some()),
-    );
+    // (A thread that waits without a limit: if it is not told, somebody else finds this crew hanging.)
+    let waits = filch::spawn_blocking(crew.ledger.job(move || listener.wait()));
     drop(crew.spawn(async move { event.notify(1) }));
-    let heard = crew.expect_planned(waits.await);
-    crew.world.check(heard == Some(true), || "an event was not heard".into());
+    crew.expect_planned(waits.await);
 }

@@ -11,7 +11,7 @@ use filch::{JoinHandle, timeout};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::chosen;
-use crate::world::Crew;
+use crate::world::{Crew, Patience};
 
 /// Longer than this no piece of a conversation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,10 +123,10 @@ where
                     let stream = connect.await?;
                     client(crew_here.clone(), rng, stream).await
                 };
-                match timeout(PATIENCE, talk).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => refused(&crew_here, &error),
-                    Err(_) => crew_here.world.wrong(format!(
+                match Patience::new(PATIENCE).wait(talk).await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => refused(&crew_here, &error),
+                    None => crew_here.world.wrong(format!(
                         "a conversation hangs ({}, {})",
                         crew_here.post.name,
                         crew_here.post.last_step()
@@ -165,13 +165,14 @@ pub(crate) async fn tcp(crew: Crew, mut rng: Rng) {
         Err(error) => return refused(&crew, &error),
     };
     let address: SocketAddr = listener.local_addr().unwrap();
-    let here = crew.clone();
+    let (here, world) = (crew.clone(), crew.world);
     let server = filch::spawn(crew.ledger.enter(async move {
         loop {
             match listener.accept().await {
                 // (Whoever is reset makes its echo fail.)
                 Ok((stream, _)) => drop(filch::spawn(here.ledger.enter(async move {
-                    let _ = timeout(PATIENCE, echo(stream)).await;
+                    let end = Patience::new(2 * PATIENCE).wait(echo(stream)).await;
+                    world.check(end.is_some(), || "an echo hangs".into());
                 }))),
                 Err(error) => refused(&here, &error),
             }
@@ -192,12 +193,13 @@ pub(crate) async fn unix(crew: Crew, mut rng: Rng) {
     let name = format!("filch-soak-{}-{:x}", std::process::id(), rng.u64(..));
     let path = std::env::temp_dir().join(name);
     let listener = UnixListener::bind(&path).expect("a name in the temporary folder");
-    let here = crew.clone();
+    let (here, world) = (crew.clone(), crew.world);
     let server = filch::spawn(crew.ledger.enter(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => drop(filch::spawn(here.ledger.enter(async move {
-                    let _ = timeout(PATIENCE, echo(stream)).await;
+                    let end = Patience::new(2 * PATIENCE).wait(echo(stream)).await;
+                    world.check(end.is_some(), || "an echo hangs".into());
                 }))),
                 Err(error) => refused(&here, &error),
             }

@@ -1,6 +1,7 @@
 //! Sleeps and timeouts in great numbers. Most timeouts never fire, as in real life; some sleeps are dropped, some moved.
 
 use std::future::pending;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -10,6 +11,10 @@ use super::chosen;
 use crate::world::Crew;
 
 pub(crate) async fn round(crew: Crew, mut rng: Rng) {
+    // The first epochs are to show how much memory there can be.
+    if crew.world.is_warming_up.load(Ordering::Relaxed) {
+        return crowd(&crew, &mut rng, 100_000).await;
+    }
     match rng.u32(0..10) {
         0 => crowd(&crew, &mut rng, 100_000).await,
         1..4 => crowd(&crew, &mut rng, 20_000).await,
