@@ -62,13 +62,18 @@ pub(crate) fn run(arguments: &Arc<Arguments>, seed: u64) -> ExitCode {
     let warm_up = (epochs / 10).max(1);
     // This one, the one that watches, all workers with spare ones, the timer's, and for compute jobs.
     let most_threads = (2 + 2 * workers + 1 + COMPUTE_THREADS) as u64;
-    for number in 0..epochs {
-        let until = Instant::now() + epoch;
+    let end = Instant::now() + arguments.duration;
+    let mut number = 0;
+    // (If the process was stopped for a while, there are fewer epochs.)
+    while number < 2 || Instant::now() < end {
+        let begin = Instant::now();
+        let until = if number < 2 { begin + epoch } else { end.min(begin + epoch) };
         world.is_warming_up.store(number < warm_up, Ordering::Relaxed);
+        number += 1;
         members = work(&runtime, members, until);
         let rest = audit(world, &runtime, &ledger, most_threads);
         println!("{}  at rest after {:?}: {}", clock(rest.at), rest.took, Report::row(&rest));
-        report.rest(rest, number < warm_up);
+        report.rest(rest, number <= warm_up);
     }
     drop(members);
     finish(world, runtime);
