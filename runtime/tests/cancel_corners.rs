@@ -249,6 +249,35 @@ fn a_body_that_cancels_its_group_is_cut_where_it_waits_next() {
     });
 }
 
+/// The task is cancelled while the cleanup of a timeout runs, in which nobody hears of that yet.
+#[test]
+fn a_catch_that_begins_later_in_a_cleanup_hears_what_still_waits() {
+    let heard = within(async {
+        let (begun, begins) = async_channel::bounded::<()>(1);
+        let (heard, hears) = async_channel::bounded::<()>(1);
+        let task = filch::spawn(async move {
+            let work = async {
+                let token = caught().await;
+                begun.send(()).await.unwrap();
+                yield_now().await;
+                while task::current().unwrap().cancelling() == 0 {
+                    yield_now().await;
+                }
+                yield_now().await; // what can be delivered is
+                drop(caught().await);
+                heard.send(()).await.unwrap();
+                drop(token);
+            };
+            let _ = filch::timeout(MS, work).await;
+        });
+        begins.recv().await.unwrap();
+        task.cancel();
+        let _ = task.await;
+        hears.recv().await.is_ok()
+    });
+    assert!(heard);
+}
+
 // ── too late ──────────────────────────────────────────────────────────────────────────────────
 
 /// An error that nobody will look at is dropped, even one that holds its own group.

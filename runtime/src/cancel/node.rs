@@ -70,7 +70,14 @@ impl Place {
         let parent = polling::node();
         if self.linked.is_none() {
             let Some(task) = task_here() else { return Entered::Poll(None) };
-            let id = task.header().extra_or_new().tree().link(self.kind, parent, self.site);
+            let mut tree = task.header().extra_or_new().tree();
+            let id = tree.link(self.kind, parent, self.site);
+            let hears = matches!(self.kind, Kind::Catch | Kind::Waiter) && tree.is_waited_on();
+            drop(tree);
+            if hears {
+                // A request that nobody in a cleanup could hear so far may be for this one.
+                task.request();
+            }
             self.linked = Some(Linked { task, id });
         }
         let linked = self.linked.as_ref().expect("it was just made");

@@ -49,6 +49,11 @@ impl Tree {
         delivery
     }
 
+    /// Has some request not reached anybody yet?
+    pub(crate) fn is_waited_on(&self) -> bool {
+        self.regions_asked().any(|(_, region)| region.waits())
+    }
+
     /// Catches that fired and that nobody polls.
     fn skip_unpolled(&mut self, quiet: bool) {
         let patience = PATIENCE + self.nodes.len();
