@@ -6,6 +6,7 @@
 //! likes. See `README.md`.
 
 pub mod source;
+pub mod tasks;
 pub mod timer;
 
 /// What a run has shown: nothing, or where the two disagree, with the whole program.
@@ -21,6 +22,3 @@ pub struct Target {
     /// How many bytes are enough for a long program.
     pub longest: usize,
 }
-
-/// All there are.
-pub const TARGETS: [Target; 1] = [timer::TARGET];

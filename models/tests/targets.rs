@@ -112,5 +112,10 @@ fn check(target: Target, cases: u64) {
 
 #[test]
 fn timer() {
-    check(filch_models::timer::TARGET, 1000);
+    check(filch_models::timer::TARGET, 500);
+}
+
+#[test]
+fn tasks() {
+    check(filch_models::tasks::TARGET, 500);
 }
