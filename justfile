@@ -33,6 +33,7 @@ counts:
 # What is counted becomes the baseline.
 counts-accept:
     .ci/counts accept
+
 # Use after free and leaks: the tests under AddressSanitizer. `just asan all`: also of the other libraries and the servers.
 asan *arguments:
     .ci/sanitize asan {{arguments}}

@@ -241,3 +241,16 @@ fn a_local_that_is_set_at_the_wrong_time_says_why_not() {
 }
 
 filch::task_local! { static KEEPS: std::sync::Arc<std::sync::Mutex<Option<TooLate>>> }
+
+#[test]
+fn who_watches_the_task_of_block_on_is_told_of_its_end() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let value = runtime.block_on(async {
+        let me = filch::task::current().unwrap();
+        me.on_done(move |task| tell.send(task.id()).unwrap());
+        filch::yield_now().await;
+        (me.id(), 7)
+    });
+    assert_eq!(value, (told.recv_timeout(STUCK).unwrap(), 7));
+}

@@ -1,4 +1,5 @@
 //! What errors say, and what `{:?}` shows: it stands in logs, and somebody has only that to go by.
+#![cfg(unix)]
 
 mod support;
 
@@ -18,6 +19,7 @@ use filch::{
 use support::hush_panics;
 
 const HERE: &str = file!();
+const MS: Duration = Duration::from_millis(1);
 
 /// A member's error; its cause stands behind `source`.
 fn refused() -> io::Error {
@@ -222,4 +224,72 @@ fn a_job_that_finds_no_place_says_why() {
         second.await.unwrap();
         first.await.unwrap();
     });
+}
+
+#[test]
+fn a_caught_request_tells_who_asked_and_why() {
+    filch::run(async {
+        let me = filch::task::current().unwrap();
+        me.cancel_with("enough");
+        let caught = catch_cancel(pending::<()>()).await.unwrap_err();
+        assert_eq!((caught.reason(), caught.place().file()), (Some("enough"), HERE));
+        let text = caught.to_string();
+        assert!(text.starts_with(&format!("cancelled at {HERE}:")), "{text}");
+        assert!(text.ends_with(": enough"), "{text}");
+        assert_eq!(format!("{caught:?}"), format!("Cancelled({text})"));
+        assert_eq!(caught.uncancel(), 0);
+
+        me.cancel();
+        let caught = catch_cancel(pending::<()>()).await.unwrap_err();
+        let text = format!("cancelled at {}", caught.place());
+        assert_eq!((caught.to_string(), caught.reason()), (text, None));
+        assert_eq!(caught.uncancel(), 0);
+    });
+}
+
+#[test]
+fn settings_and_handles_show_what_matters_of_them() {
+    let builder = Runtime::builder().worker_threads(3).thread_name("crew").timer_gap(MS);
+    let debug = format!("{builder:?}");
+    assert!(
+        debug.contains(r#"name: Some("crew")"#) || debug.contains(r#"name: "crew""#),
+        "{debug}"
+    );
+    assert!(debug.contains("stack_size: None"), "{debug}");
+    assert!(format!("{:?}", filch::Builder::default()).starts_with("Builder"));
+    let runtime = builder.build().unwrap();
+    assert_eq!(format!("{runtime:?}"), "Runtime { workers: 3 }");
+    assert_eq!(format!("{:?}", runtime.handle()), "Handle { workers: 3 }");
+    runtime.block_on(async {
+        let (one, _other) = filch::net::UnixStream::pair().unwrap();
+        let (read, write) = one.into_split();
+        assert!(format!("{read:?}").starts_with("ReadHalf("));
+        assert!(format!("{write:?}").starts_with("WriteHalf("));
+        let group = task_group(async |_| Ok::<(), ()>(()));
+        assert_eq!(format!("{group:?}"), "Group { members: 0 }");
+        group.await.unwrap();
+    });
+}
+
+#[test]
+fn a_number_of_workers_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    const VARIABLE: &str = "FILCH_WORKER_THREADS";
+    const CHILD: &str = "FILCH_TEST_WORDS_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let error = Runtime::new().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(text.starts_with(VARIABLE) && text.contains("it must be a whole number"), "{text}");
+        println!("it was refused");
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_number_of_workers_that_is_no_text_is_refused", "--nocapture"])
+        .env(CHILD, "1")
+        .env(VARIABLE, std::ffi::OsStr::from_bytes(b"2\xff"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("it was refused"), "{text}");
 }
