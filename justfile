@@ -22,6 +22,11 @@ loom *arguments:
 shuttle-deep iterations="20000" seed="1" *arguments:
     FILCH_SHUTTLE_ITERATIONS={{iterations}} FILCH_SHUTTLE_SEED={{seed}} cargo test -p shuttle-tests {{arguments}}
 
+# Fuzzes a target of models/ for so many seconds: `just fuzz tasks 600`. Wants a nightly toolchain.
+fuzz target seconds="60":
+    cargo install --quiet --locked --version 0.13.2 --root target/tools cargo-fuzz
+    cd fuzz && PATH="$PWD/../target/tools/bin:$PATH" cargo +nightly fuzz run --fuzz-dir . {{target}} -- -max_total_time={{seconds}} -max_len=600 -timeout=30
+
 # The benchmarks.
 bench *arguments:
     cargo bench -p filch-benches {{arguments}}
