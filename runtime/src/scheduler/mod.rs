@@ -299,9 +299,18 @@ impl Scheduler {
     /// Wakes one worker, if none is looking for work. After a push and [`notify_fence`].
     #[inline]
     fn notify(&self, first: usize) {
-        let (others, first_and_later) = self.sets.split_at(first);
-        for set in first_and_later.iter().chain(others) {
-            match set.sleep.notify_one() {
+        match self.sets[first].sleep.notify_one() {
+            Notified::AllBusy if self.sets.len() > 1 => self.notify_others(first),
+            Notified::Unwatched => self.monitor.call(),
+            Notified::AllBusy | Notified::Enough => {}
+        }
+    }
+
+    #[cold]
+    fn notify_others(&self, first: usize) {
+        let count = self.sets.len();
+        for i in 1..count {
+            match self.sets[(first + i) % count].sleep.notify_one() {
                 Notified::AllBusy => {}
                 notified => return self.woken(notified),
             }

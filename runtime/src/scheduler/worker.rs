@@ -333,12 +333,16 @@ impl Worker {
     }
 
     fn look_at_sets(&self) -> Option<Runnable> {
-        let sets = &self.scheduler.sets;
-        let (others, own_and_later) = sets.split_at(self.index / WORKERS_PER_SET);
-        own_and_later
-            .iter()
-            .chain(others)
-            .find_map(|set| self.take_due(set).or_else(|| self.take_injected(set)))
+        let (sets, home) = (&self.scheduler.sets, self.index / WORKERS_PER_SET);
+        self.look_at(&sets[home]).or_else(|| {
+            let mut others = (1..sets.len()).map(|i| &sets[(home + i) % sets.len()]);
+            others.find_map(|set| self.look_at(set))
+        })
+    }
+
+    #[inline]
+    fn look_at(&self, set: &WorkerSet) -> Option<Runnable> {
+        self.take_due(set).or_else(|| self.take_injected(set))
     }
 
     /// Tasks that only this worker may poll: never in the deque, where thieves are.
