@@ -55,6 +55,10 @@ valgrind *arguments:
 coverage *arguments:
     .ci/coverage {{arguments}}
 
+# Everything the runtime offers at once, at random: `just soak 1h --seed 7 --report soak.md`.
+soak duration="5m" *arguments:
+    cargo run --locked --release -p filch-soak -- --duration {{duration}} {{arguments}}
+
 # All of CI, or some stages: `just ci fmt clippy`.
 ci *stages:
     .ci/run {{stages}}
