@@ -15,7 +15,7 @@
 use std::task::Waker;
 
 /// Lists: the far buckets (see `far.rs`), then these.
-pub(crate) const BUCKETS: u32 = 104;
+pub(crate) const BUCKETS: u32 = 112;
 /// Registered since the last turn and due soon.
 pub(crate) const INTAKE: u32 = BUCKETS;
 /// Taken from far buckets that have come near, not yet looked at one by one.

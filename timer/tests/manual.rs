@@ -14,7 +14,9 @@ use filch_timer::{Batch, Clock, Entry, Timer};
 fn fires_at_its_deadline_and_not_before() {
     let (clock, timer) = manual();
     // Near, at the edge of far, far, very far.
-    for after in [1, 50, 99, 100, 101, 134, 150, 235, 1000, 5000, 3_600_000] {
+    for after in
+        [1, 7, 8, 15, 16, 17, 24, 25, 50, 99, 100, 101, 134, 150, 235, 1000, 5000, 3_600_000]
+    {
         let count = Count::new();
         let waker = Waker::from(count.clone());
         let mut entry = timer.entry(ms(after));
