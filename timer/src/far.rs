@@ -23,8 +23,7 @@
 //! The heap is to be small, or each step in it misses a cache. With units of 134 ms and a lead of 100 ms all of 100,000
 //! sleeps of 1 to 50 ms were in the heap at once, and their registration and turns took 1.00 µs for each; with these
 //! 0.79. (Medians of 7 on a busy machine, one thread, the wakers' destructors included. Units of 34 ms or 8 ms with a
-//! lead of 4 ms:
-//! 0.60 and 0.62, but then less time is left for a bucket that is full.)
+//! lead of 4 ms: 0.60 and 0.62, but then less time is left for a bucket that is full.)
 
 use crate::slab::{BUCKETS, MOVING, Slab};
 

@@ -21,6 +21,11 @@
 //! dismissed. But if it is late again, it is always late, because the machine is busy or its clock ticks slowly: then
 //! they count all the same, or nobody would ever come.
 //!
+//! Each sample of its own wakes the timer's thread. Tried against that, with five tasks that sleep 1 to 20 ms, and not kept,
+//! as CPU stayed the same within the noise: to sample whenever the thread is up and half a period has passed (and to stop after
+//! 4 idle samples instead of 20): 2980 → 2715 wake-ups of the thread for 2000 sleeps; and news that is a time, by which a
+//! sleeping timer shortens its sleep without a turn, besides: 2650.
+//!
 //! # When nothing happens
 //!
 //! After 20 samples in which all workers slept the monitor stops, and an idle runtime makes no system call. That it
