@@ -74,6 +74,7 @@
 //! - `served`: a server in its process, seen from here; `service`: seen from inside. `load`: who asks it. `work`: how handlers
 //!   compute. `paced`: who asks servers that compute.
 //! - `others`: the same in other languages.
+//! - `single`: core operations for criterion.
 //! - `usage`: CPU time and memory of this process.
 //! - `growth`: what a cost depends on, one point a process; `curves`: how that is drawn, and `tails`, how
 //!   latencies are spread. `cores`: a model of
@@ -93,6 +94,7 @@ mod plot;
 mod report;
 mod served;
 mod service;
+mod single;
 mod stats;
 mod tails;
 mod usage;
@@ -102,6 +104,8 @@ mod workload;
 mod workloads;
 
 use std::process::ExitCode;
+
+pub use crate::single::{Operation, operations};
 
 /// The whole program: reads the command line, measures, prints, writes.
 #[must_use]
