@@ -184,7 +184,7 @@ fn ask(task: &TaskRef, request: Request, force: Force) -> bool {
     }
     drop(tree);
     // The owner may have found it already, for it looks for others' sake as well, and be done.
-    task.request() || extra.tree().has_fired()
+    task.request() || extra.tree().has_reached()
 }
 
 /// And those that hold back the holders, each once: they may hold back each other.

@@ -237,9 +237,9 @@ impl Tree {
         self.hard
     }
 
-    /// Does the task end because it was asked to?
-    pub(crate) fn has_fired(&self) -> bool {
-        self.root.fired
+    /// Has what was asked of the task reached somebody? (The task itself, or a catch, which may have taken it back.)
+    pub(crate) fn has_reached(&self) -> bool {
+        self.root.fired || !self.root.demand.as_ref().is_some_and(|demand| demand.fresh)
     }
 
     /// The task ends because of its first request, even if that is taken back from now on.
