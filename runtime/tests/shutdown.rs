@@ -2,8 +2,10 @@
 
 #![allow(missing_docs)]
 
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use filch::{Runtime, catch_cancel, sleep, spawn, task};
@@ -72,6 +74,49 @@ fn rule_17_a_cleanup_may_start_tasks_and_jobs_and_those_are_asked_when_they_wait
         let report = runtime.shutdown(GRACE);
         assert_eq!(done.load(Ordering::Relaxed), 1, "{report:?}");
         assert_eq!((report.cancelled, report.finished, report.aborted), (2, 1, 0), "{report:?}");
+    });
+}
+
+#[test]
+fn a_drop_at_shutdown_wakes_a_task_that_cleans_up() {
+    /// Where the cleanup waits, and whether it may go on.
+    #[derive(Default)]
+    struct Gate(Mutex<(bool, Option<Waker>)>);
+    struct OpensWhenDropped(Arc<Gate>);
+    impl Drop for OpensWhenDropped {
+        fn drop(&mut self) {
+            let (is_open, waker) = &mut *self.0.0.lock().unwrap();
+            *is_open = true;
+            waker.take().expect("the cleanup waits").wake();
+        }
+    }
+    on_each(|runtime| {
+        let gate = Arc::new(Gate::default());
+        runtime.block_on(async {
+            let waits = Arc::clone(&gate);
+            spawn(async move {
+                let cancelled = catch_cancel(sleep(HOUR)).await.unwrap_err();
+                poll_fn(|cx| {
+                    let (is_open, waker) = &mut *waits.0.lock().unwrap();
+                    *waker = Some(cx.waker().clone());
+                    if *is_open { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+                cancelled.resume().await;
+            });
+            let opens = OpensWhenDropped(Arc::clone(&gate));
+            spawn(async move {
+                let opens = opens;
+                let cancelled = catch_cancel(sleep(HOUR)).await.unwrap_err();
+                while opens.0.0.lock().unwrap().1.is_none() {
+                    filch::yield_now().await;
+                }
+                cancelled.resume().await;
+            });
+            all_wait(2).await;
+        });
+        let report = runtime.shutdown(GRACE);
+        assert_eq!((report.cancelled, report.aborted, report.finished), (2, 0, 0), "{report:?}");
     });
 }
 
