@@ -39,13 +39,20 @@ mod runtime {
             .and("unwatch ∥ completion", cancel::unwatch_completion)
             .seeded("park-blindly", "MODEL: the last poll missed")
             .seeded("drop-before-wake", "Causality violation")
-            .seeded("touch-after-schedule", "Causality violation")
             .seeded("ask-before-closing", "MODEL: a task was overlooked")
             .seeded("park-deafly", "MODEL: a task was overlooked")
             .spare(
                 "[request]/acquire",
                 "the desk links no tasks; `shutdown_wake_close` fails without it",
             )
+            .check();
+    }
+
+    #[test]
+    fn wake_and_leave() {
+        Proof::of("task: the last waker ∥ the last poll", task::wake_by_val_free)
+            .about(&[])
+            .seeded("touch-after-schedule", "Causality violation")
             .check();
     }
 
@@ -476,6 +483,7 @@ mod deep {
 
     deep! {
         runtime::task_cell
+        runtime::wake_and_leave
         runtime::cancel_catch
         runtime::cancel_inner_outer
         runtime::watch_completion

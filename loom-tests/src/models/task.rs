@@ -167,6 +167,35 @@ pub fn wake_wake_poll() {
     freed.check();
 }
 
+/// A task is woken by the last waker there is; whoever polls it then frees it, while the waker's thread is on its way
+/// back from there.
+pub fn wake_by_val_free() {
+    /// Leaves its waker, and ends when it is polled again.
+    struct Once(Counted<Mutex<Option<Waker>>>, bool);
+    impl Future for Once {
+        type Output = ();
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            if std::mem::replace(&mut self.1, true) {
+                return Poll::Ready(());
+            }
+            *self.0.lock() = Some(cx.waker().clone());
+            Poll::Pending
+        }
+    }
+    let desk = Desk::new();
+    let waker = Counted::new(Mutex::new(None));
+    let (task, handle) = desk.spawn(Once(waker.clone(), false));
+    let freed = Freed::watch(&task);
+    drop(handle);
+    run_on(task);
+    let last = waker.lock().take().expect("MODEL: it has left a waker");
+    let other = thread::spawn(move || last.wake());
+    desk.drain();
+    other.join().unwrap();
+    desk.drain();
+    freed.check();
+}
+
 /// The same with wakers that give their references away: the last one may free the cell.
 pub fn wake_by_val_poll() {
     let desk = Desk::new();

@@ -1,4 +1,4 @@
-//! What is listed elsewhere is complete: README's table, and what can be run deeply.
+//! What is listed elsewhere is complete, and exists: README's table, FAMOUS.md, and what can be run deeply.
 
 use std::fs;
 
@@ -61,6 +61,39 @@ fn readme_lists_every_proof() {
             let text = fs::read_to_string(absolute(file.trim())).unwrap_or_default();
             if !text.contains(&format!("fn {}", function.trim())) {
                 problems.push(format!("{test}: there is no {side}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// What it names exists: `tests`, `seeded-bugs`, `[orderings]`, `files.rs`.
+#[test]
+fn what_famous_names_exists() {
+    let read = |file: &str| fs::read_to_string(absolute(file)).unwrap_or_default();
+    let famous = read("loom-tests/FAMOUS.md");
+    let rows: Vec<&str> = famous.lines().filter(|line| line.contains(" #")).collect();
+    assert!(rows.len() >= 14, "only {} rows were found", rows.len());
+    let mut problems = Vec::new();
+    for row in rows {
+        let words: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        let files: Vec<String> =
+            words.iter().filter(|word| word.ends_with(".rs")).map(|file| read(file)).collect();
+        for word in &words {
+            let function = format!("fn {word}(");
+            let exists = if word.ends_with(".rs") {
+                !read(word).is_empty()
+            } else if word.starts_with('[') {
+                read("loom-tests/ORDERINGS.md").contains(&format!("| `{word}`"))
+            } else if word.contains('-') {
+                PROOFS.contains(&format!(".seeded(\"{word}\""))
+            } else {
+                PROOFS.contains(&function)
+                    || read("runtime/src/scheduler/mod.rs").contains(&function)
+                    || files.iter().any(|text| text.contains(&function))
+            };
+            if !exists {
+                problems.push(format!("there is no {word}: {row}"));
             }
         }
     }
