@@ -34,13 +34,14 @@ pub(crate) struct Ratio {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
+    pub(crate) rounds: usize,
 }
 
 impl Ratio {
     fn of(ratios: &[f64]) -> Option<Ratio> {
         let (min, max) = range(ratios);
         let median = median(ratios);
-        median.is_finite().then_some(Ratio { median, min, max })
+        median.is_finite().then_some(Ratio { median, min, max, rounds: ratios.len() })
     }
 }
 
@@ -373,7 +374,7 @@ pub(crate) mod tests {
     fn the_ratio_is_the_median_of_the_rounds_not_the_ratio_of_medians() {
         let metrics = vec![Metric::time().goal(4.0), Metric::share("CPU").goal(0.2)];
         let rows = rows(&[measured("w", metrics, &[10.0, 20.0, 40.0], &[90.0, 80.0, 40.0])], 2);
-        assert_eq!(rows[0].ratio, Some(Ratio { median: 4.0, min: 1.0, max: 9.0 }));
+        assert_eq!(rows[0].ratio, Some(Ratio { median: 4.0, min: 1.0, max: 9.0, rounds: 3 }));
         assert_eq!(rows[1].ratio.unwrap().median, 0.25);
         assert_eq!(rows[0].cells(), ["w", "20 ns", "80 ns", "–", "4 ×", "1–9", "≥ 4 ✓"]);
         assert_eq!(rows[1].cells()[4..], ["0.25 of", "0.11–1", "≤ 0.20 ✗"].map(str::to_owned));

@@ -63,7 +63,8 @@ fn losses(rows: &[Row]) -> String {
     let mut text = "## Where filch loses\n\n\
                     Every row whose median is behind somebody's, whatever it is compared for: *share* is that one's figure over \
                     filch's, 1 being even. *Shown*: in every round, and by more than noise. *Noise*: by less than 15 %, or \
-                    not in every round.\n\n"
+                    not in every round, or \
+                    there were fewer than three.\n\n"
         .to_owned();
     let mut body = Vec::new();
     for row in rows {
@@ -92,9 +93,12 @@ fn losses(rows: &[Row]) -> String {
 }
 
 const SHOWN: &str = "shown";
+/// A single round shows nothing.
+const ENOUGH: usize = 3;
 
 fn weight(ratio: Ratio) -> &'static str {
-    if ratio.max < 1.0 && ratio.median < 1.0 / (1.0 + NOISE) { SHOWN } else { "noise" }
+    let always = ratio.rounds >= ENOUGH && ratio.max < 1.0;
+    if always && ratio.median < 1.0 / (1.0 + NOISE) { SHOWN } else { "noise" }
 }
 
 #[cfg(test)]
@@ -122,11 +126,13 @@ mod tests {
     #[test]
     fn what_is_behind_is_listed_even_if_it_is_compared_with_nobody() {
         let behind = vec![Metric::share("CPU"), Metric::bytes("gone").itself()];
-        let behind = measured("behind", behind, &[20.0, 22.0], &[10.0, 10.0]);
+        let behind = measured("behind", behind, &[20.0, 22.0, 22.0], &[10.0, 10.0, 10.0]);
         let close = measured("close", vec![Metric::time()], &[10.0, 10.0], &[9.0, 9.0]);
+        let once = measured("once", vec![Metric::time()], &[10.0], &[5.0]);
         let ahead = measured("ahead", vec![Metric::time()], &[10.0], &[11.0]);
-        let text = losses(&rows(&[behind, close, ahead], 2));
-        for (name, weight) in [("behind: CPU", SHOWN), ("behind: gone", SHOWN), ("close", "noise")]
+        let text = losses(&rows(&[behind, close, once, ahead], 2));
+        for (name, weight) in
+            [("behind: CPU", SHOWN), ("behind: gone", SHOWN), ("close", "noise"), ("once", "noise")]
         {
             let line = text.lines().find(|line| line.contains(name)).expect(name);
             assert!(line.contains(weight), "{line}");
