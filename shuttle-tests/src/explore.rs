@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use filch_shuttle_primitive::time::{self, Clock};
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Schedule, Scheduler, Task, TaskId,
+    UncontrolledNondeterminismCheckScheduler,
 };
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
@@ -75,6 +76,18 @@ fn explore(name: &str, times: usize, scenario: fn()) {
             execution.load(Ordering::Relaxed),
         );
         panic::resume_unwind(payload);
+    }
+}
+
+/// Runs some executions of each scenario twice: the second time everybody must be able to do what they could the first
+/// time. (Else a schedule in a file would lead elsewhere.)
+pub(crate) fn all_twice(executions: usize) {
+    for &(name, _, scenario) in scenarios::ALL.iter().copied().flatten() {
+        println!("{name}, twice");
+        let random = Patient::new(RandomScheduler::new_from_seed(1, executions), 1);
+        // The outermost one tells the clock of a hurry, the second time as well.
+        let twice = Patient::replay(UncontrolledNondeterminismCheckScheduler::new(random));
+        Runner::new(twice, config(FailurePersistence::None)).run(move || run(scenario));
     }
 }
 

@@ -19,6 +19,11 @@ macro_rules! explorations {
         )+
 
         #[test]
+        fn the_same_order_is_the_same_run() {
+            explore::all_twice(20);
+        }
+
+        #[test]
         fn every_scenario_is_explored() {
             let tested = [$(stringify!($name)),+];
             for (name, ..) in scenarios::ALL.iter().copied().flatten() {
@@ -34,5 +39,6 @@ explorations! {
     cancel_beside_the_end, abort_beside_wakes, groups_that_fail, group_cancelled, groups_that_end, gathered, caught_requests, dropped_handles,
     sleeps_by_hand, sleeps, timeouts_beside_the_end, stuck_worker, all_stuck, stuck_after_a_rest,
     jobs, jobs_and_time, block_in_place,
+    events, events_beside_work, events_beside_the_end,
     drop_while_spawning, shutdown_while_spawning, drop_beside_first_waits, cleanups, shutdown_beside_wakes, dropped_inside,
 }

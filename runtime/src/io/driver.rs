@@ -164,7 +164,7 @@ impl Driver {
     }
 
     /// Models are the kernel, too.
-    #[cfg(all(filch_loom, not(filch_shuttle)))]
+    #[cfg(filch_loom)]
     pub(crate) fn tell(&self, index: u32, generation: u32) {
         self.registry.tell(token(index, generation));
     }

@@ -167,3 +167,9 @@ impl Door {
         }
     }
 }
+
+#[cfg(filch_shuttle)]
+#[path = "../../../shuttle-tests/src/wire.rs"]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod wire;

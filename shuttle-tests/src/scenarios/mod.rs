@@ -3,6 +3,7 @@
 mod blocking;
 mod cancel;
 mod end;
+mod io;
 mod tasks;
 mod time;
 
@@ -10,4 +11,4 @@ mod time;
 pub(crate) type Scenario = (&'static str, usize, fn());
 
 pub(crate) const ALL: &[&[Scenario]] =
-    &[tasks::ALL, cancel::ALL, time::ALL, blocking::ALL, end::ALL];
+    &[tasks::ALL, cancel::ALL, time::ALL, blocking::ALL, io::ALL, end::ALL];
