@@ -90,6 +90,19 @@ fn atomics_are_named_only_in_primitive() {
     }
 }
 
+/// Where an explorer of schedules has its own clock, all must go by it.
+#[test]
+fn the_clock_is_read_only_in_primitive() {
+    for (name, text) in sources() {
+        let text = text.split("#[cfg(all(test").next().unwrap();
+        for (number, line) in code(text) {
+            let found = line.contains("Instant::now");
+            let allowed = name == "primitive.rs" || name.contains("/tests");
+            assert!(allowed || !found, "{name}:{number}: {line}");
+        }
+    }
+}
+
 #[test]
 fn sequentially_consistent_means_a_fence_with_a_named_partner() {
     let mut fences = 0;
