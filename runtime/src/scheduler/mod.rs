@@ -12,6 +12,7 @@
 //! count and [`sample`] what is measured now and then, [`quiet`] notices when nothing can happen any more, and [`worker`] is the loop. All wake-ups of tasks meet in [`schedule`].
 
 pub(crate) mod due;
+mod hooks;
 pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod monitor;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use self::due::Due;
+pub(crate) use self::hooks::{Jobs, OnUnhandled};
 use self::injector::Injector;
 use self::live::{Left, LiveList};
 use self::monitor::Monitor;
@@ -561,26 +563,6 @@ impl Schedule for OnWorkers {
 
     fn unhandled(owner: &'static Scheduler, error: &JoinError) {
         owner.unhandled(error);
-    }
-}
-
-/// What is told of a task that panicked and whose handle is gone.
-#[derive(Clone)]
-pub(crate) struct OnUnhandled(pub(crate) Arc<dyn Fn(&JoinError) + Send + Sync>);
-
-impl std::fmt::Debug for OnUnhandled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnUnhandled")
-    }
-}
-
-/// The pool for blocking calls, which lies a layer above: a job in it was asked to end.
-#[derive(Clone)]
-pub(crate) struct Jobs(pub(crate) Arc<dyn Fn(&TaskRef) + Send + Sync>);
-
-impl std::fmt::Debug for Jobs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Jobs")
     }
 }
 

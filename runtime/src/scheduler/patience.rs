@@ -14,9 +14,10 @@
 //! Tried and not kept: to give the processor away (`yield_now`) between two looks. On a busy machine that is to be last in a long
 //! row, where a sleeper that is woken comes first: 5 → 10 µs a round of processor time, and up to 40 µs until it was over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::primitive::unmodelled::{AtomicU32, Ordering};
+use crate::primitive::{elapsed, now};
 
 /// How long it looks.
 const LOOK: Duration = Duration::from_micros(50);
@@ -49,9 +50,9 @@ impl Patience {
         if cfg!(filch_loom) || !self.is_there() {
             return;
         }
-        let start = Instant::now();
+        let start = now();
         while !is_over() {
-            if start.elapsed() > LOOK {
+            if elapsed(start) > LOOK {
                 return self.was_in_vain();
             }
             (0..8).for_each(|_| std::hint::spin_loop());
@@ -61,9 +62,9 @@ impl Patience {
 
     /// Sleeps, and remembers how long.
     pub(crate) fn sleep(&self, sleep: impl FnOnce()) {
-        let start = Instant::now();
+        let start = now();
         sleep();
-        self.slept(start.elapsed());
+        self.slept(elapsed(start));
     }
 
     fn is_there(&self) -> bool {

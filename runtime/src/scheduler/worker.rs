@@ -10,6 +10,7 @@
 
 mod care;
 mod events;
+mod search;
 mod spare;
 
 use std::cell::{Cell, RefCell};
@@ -24,7 +25,7 @@ use self::events::Events;
 pub(crate) use self::spare::block_in_place;
 #[cfg(all(filch_loom, not(filch_shuttle)))]
 pub use self::spare::models;
-use super::queue::{Queue, Steal};
+use super::queue::Queue;
 use super::quiet::Quiet;
 use super::sleep::{WORKERS_PER_SET, notify_fence};
 use super::slot;
@@ -35,8 +36,6 @@ use crate::task::cell::Chain;
 use crate::task::polling::{self, Blocking};
 use crate::task::{Ran, Runnable};
 
-/// A thief takes half of a deque, and no more than this.
-const STEAL: usize = 64;
 /// What the timer brought is taken by one worker up to this many tasks.
 const DUE: usize = 256;
 /// What came in from outside is shared out in portions of at most this many: a worker that takes
@@ -48,8 +47,6 @@ const BATCH_ALONE: Duration = Duration::from_micros(30);
 /// from outside wait 75 µs beside busy workers; with this 0.2 µs. With 8 instead of 4 a yield costs
 /// 3 % less, and tasks from outside wait 1.5 times as long: `spawn_many_remote_busy2`.)
 const LOOK_EVERY: u32 = 4;
-/// How often a searcher goes round while races are being lost.
-const ROUNDS: u32 = 4;
 
 /// A worker's own side: it stays on its thread.
 #[derive(Debug)]
@@ -454,78 +451,6 @@ impl Worker {
         self.scheduler.notify(self.index / WORKERS_PER_SET);
     }
 
-    // ── searching ─────────────────────────────────────────────────────────────────────────────
-
-    fn find(&self) -> Option<Runnable> {
-        if !self.care.is_searching() {
-            if !self.set().sleep.start_search(self.set().sleep.members()) {
-                return None;
-            }
-            self.care.search();
-        }
-        for _ in 0..ROUNDS {
-            if let Some(task) = self.look_outside() {
-                return Some(task);
-            }
-            match self.steal() {
-                Steal::Success(task) => return Some(task),
-                Steal::Empty => break,
-                Steal::Retry => std::hint::spin_loop(),
-            }
-        }
-        None
-    }
-
-    fn steal(&self) -> Steal<Runnable> {
-        let mut retry = false;
-        let count = self.table.entries.len();
-        let start = self.random() as usize % count;
-        for i in 0..count {
-            let victim = (start + i) % count;
-            let Some(entry) = self.table.entries[victim].get() else { continue };
-            if victim == self.index {
-                continue;
-            }
-            if !entry.stealer.is_empty() {
-                match entry.stealer.steal_batch_and_pop(&self.queue, STEAL) {
-                    Steal::Success(task) => {
-                        // Its own queue was empty; what others have stolen again is not counted.
-                        self.entry.tally.stolen.add(self.queue.len() as u64 + 1);
-                        self.entry.tally.steals.add(1);
-                        return Steal::Success(task);
-                    }
-                    Steal::Retry => retry = true,
-                    Steal::Empty => {}
-                }
-            }
-            if let Some(task) = entry.slot.steal() {
-                self.entry.tally.stolen.add(1);
-                self.entry.tally.steals.add(1);
-                return Steal::Success(task);
-            }
-        }
-        if retry { Steal::Retry } else { Steal::Empty }
-    }
-
-    /// With a task in hand, leaves the searchers. The last one sees to it that nothing is left
-    /// that a notifier relied on it for.
-    fn stop_search(&self) {
-        // The rest of a batch is meant for this worker alone.
-        let own = self.batch.get().is_none();
-        if self.set().sleep.stop_search() && self.is_work_visible(own) {
-            self.scheduler.notify(self.index / WORKERS_PER_SET);
-        }
-    }
-
-    /// A look at every source. `own`: this worker's own deque counts.
-    fn is_work_visible(&self, own: bool) -> bool {
-        #[cfg(filch_shuttle)] // A twin does not look again when it has announced that it sleeps.
-        if own && crate::primitive::seeded("no-recheck") {
-            return false;
-        }
-        self.scheduler.is_work_visible(&self.table, (!own).then_some(self.index))
-    }
-
     // ── parking ───────────────────────────────────────────────────────────────────────────────
 
     fn park_or_leave(&self) -> Parked {
@@ -579,16 +504,6 @@ impl Worker {
 
     fn inbox(&self) -> &super::Stack {
         &self.set().inboxes[self.index % WORKERS_PER_SET]
-    }
-
-    /// xorshift: good enough to spread thieves.
-    fn random(&self) -> u32 {
-        let mut x = self.seed.get();
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        self.seed.set(x);
-        x
     }
 }
 

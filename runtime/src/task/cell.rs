@@ -557,11 +557,6 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
     polling::current_task().map(|task| f(unsafe { task.as_ref() }))
 }
 
-/// Was the task that this thread is polling asked to end since the poll began?
-pub(crate) fn is_current_asked() -> bool {
-    with_current(|task| task.state.is_cancelled()).unwrap_or(false)
-}
-
 /// Wakes by reference: the one way from a waker to a queue.
 ///
 /// # Safety

@@ -9,15 +9,15 @@
 //!    gave back. (Per-thread lists alone lost: the consumer hoards, the producer mallocs cold.)
 //!    A place in the depot is one pointer that is swapped, so nobody ever waits for a preempted
 //!    thread, and there is no ABA problem. It has a bounded number of places.
-//! 3. *Chunks* of 1 MiB, carved 64 blocks at a time so that pages are touched only as needed.
-//!    (With 256 KiB a sleeping task takes 3 bytes more: the allocator touches pages around each chunk.)
-//!    Blocks that find the depot full go back to their chunk, which they find by its alignment;
-//!    the last one to return frees it.
+//! 3. *Chunks* of 1 MiB, carved 64 blocks at a time so that pages are touched only as needed: see [`chunk`].
+//!    Blocks that find the depot full go back to their chunk.
 //!
 //! What is neither small nor ordinarily aligned goes to the allocator directly. So does
 //! everything under loom and under `--cfg filch_no_pool` (set for sanitizers): recycling would
 //! hide a use after free from them.
 #![allow(unsafe_code)]
+
+mod chunk;
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -26,8 +26,8 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 
+use self::chunk::Chunks;
 use crate::primitive::unmodelled::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sys;
 
 /// Classes of 16 bytes up to here, then of 64.
 const FINE: usize = 256;
@@ -37,12 +37,7 @@ const CLASSES: usize = FINE / 16 + (LARGEST - FINE) / 64;
 const CHAIN: usize = 64;
 /// Places in the depot for each class: 16,384 free blocks at most.
 const PLACES: usize = 256;
-const CHUNK: usize = 1024 * 1024;
-const CHUNK_LAYOUT: Layout = match Layout::from_size_align(CHUNK, CHUNK) {
-    Ok(layout) => layout,
-    Err(_) => unreachable!(),
-};
-/// Chunks start with their own header; blocks are aligned to this.
+/// Blocks are aligned to this.
 const ALIGN: usize = 16;
 
 const fn class_of(layout: Layout) -> Option<usize> {
@@ -157,7 +152,9 @@ pub(crate) unsafe fn deallocate(block: NonNull<u8>, layout: Layout) {
         Some(class) => {
             let block = block.cast::<Block>();
             if CACHE.try_with(|cache| cache.classes[class].give(class, block)).is_err() {
-                give_to_chunk(block);
+                let mut chain = Chain::EMPTY;
+                chain.push(block);
+                give_chain(class, chain);
             }
         }
         // SAFETY: promised by the caller; without a class it came from the allocator.
@@ -234,7 +231,7 @@ impl Class {
     #[inline]
     fn give(&self, class: usize, block: NonNull<Block>) {
         let mut chain = self.chain.get();
-        if chain.len == CHAIN {
+        if chain.len >= CHAIN {
             let spare = self.spare.replace(chain);
             give_chain(class, spare);
             chain = Chain::EMPTY;
@@ -272,15 +269,14 @@ struct Depot {
     places: [AtomicPtr<Block>; PLACES],
     /// About how many places are full: where to start looking.
     full: AtomicUsize,
-    /// A chunk that is not carved to its end.
-    carving: AtomicPtr<Chunk>,
+    chunks: Chunks,
 }
 
 static DEPOTS: [Depot; CLASSES] = [const {
     Depot {
         places: [const { AtomicPtr::new(ptr::null_mut()) }; PLACES],
         full: AtomicUsize::new(0),
-        carving: AtomicPtr::new(ptr::null_mut()),
+        chunks: Chunks::new(),
     }
 }; CLASSES];
 
@@ -306,12 +302,12 @@ fn take_chain(class: usize) -> Chain {
         }
     }
     depot.full.store(0, Ordering::Relaxed);
-    carve(class)
+    depot.chunks.carve(size_of_class(class))
 }
 
 /// Puts a chain into the depot, or its blocks back into their chunks.
 #[cold]
-fn give_chain(class: usize, mut chain: Chain) {
+fn give_chain(class: usize, chain: Chain) {
     let Some(first) = NonNull::new(chain.first) else { return };
     // SAFETY: the chain's blocks are free and the chain's alone.
     unsafe { (&raw mut (*first.as_ptr()).len).write(chain.len) };
@@ -326,90 +322,7 @@ fn give_chain(class: usize, mut chain: Chain) {
         }
     }
     depot.full.store(PLACES, Ordering::Relaxed);
-    while let Some(block) = chain.pop() {
-        give_to_chunk(block);
-    }
-}
-
-/// The head of a chunk; the blocks follow it.
-struct Chunk {
-    /// Blocks not yet returned, those not yet carved among them. At zero the chunk is freed.
-    out: AtomicUsize,
-    /// Bytes carved. Belongs to whoever took the chunk out of `carving`.
-    carved: usize,
-}
-
-/// The head takes this much, so that the first block is aligned.
-const CHUNK_HEAD: usize = size_of::<Chunk>().next_multiple_of(ALIGN);
-
-const fn blocks_in_chunk(class: usize) -> usize {
-    (CHUNK - CHUNK_HEAD) / size_of_class(class)
-}
-
-/// Up to 64 new blocks.
-fn carve(class: usize) -> Chain {
-    let size = size_of_class(class);
-    let depot = &DEPOTS[class];
-    // Acquire: partner is the Release below: `carved` is visible to the next carver. [carve-take]
-    let taken = depot.carving.swap(ptr::null_mut(), Ordering::Acquire);
-    let chunk = NonNull::new(taken).unwrap_or_else(|| {
-        let chunk = system_allocate(CHUNK_LAYOUT).cast::<Chunk>();
-        let out = AtomicUsize::new(blocks_in_chunk(class));
-        // SAFETY: new memory, large enough and aligned.
-        unsafe { chunk.write(Chunk { out, carved: 0 }) };
-        chunk
-    });
-    // SAFETY: we took the chunk out of its place, so nobody else touches `carved`; blocks not
-    // yet carved count as out, so nobody frees it.
-    let start = unsafe { (*chunk.as_ptr()).carved };
-    let count = CHAIN.min(blocks_in_chunk(class) - start);
-    let mut chain = Chain::EMPTY;
-    // Backwards, so that the chain hands them out in the order of their addresses.
-    for i in (start..start + count).rev() {
-        // SAFETY: within the chunk, and handed out once.
-        let block = unsafe { chunk.cast::<u8>().add(CHUNK_HEAD + i * size) };
-        chain.push(block.cast());
-    }
-    if start + count < blocks_in_chunk(class) {
-        // SAFETY: as above.
-        unsafe { (*chunk.as_ptr()).carved = start + count };
-        // Release: partner is the Acquire above; Acquire: partner is the Release of whoever put the
-        // other there. [carve-give]
-        let other = depot.carving.swap(chunk.as_ptr(), Ordering::AcqRel);
-        if let Some(other) = NonNull::new(other) {
-            // Another thread has carved meanwhile and put its own back. Only one can stay: the
-            // rest of the other is never used, and counts as returned.
-            retire(class, other);
-        }
-    }
-    chain
-}
-
-/// A chunk that is carved no further.
-fn retire(class: usize, chunk: NonNull<Chunk>) {
-    // SAFETY: we took the chunk out of its place; see `carve`.
-    let left = unsafe { blocks_in_chunk(class) - (*chunk.as_ptr()).carved };
-    give_back(chunk, left);
-}
-
-fn give_to_chunk(block: NonNull<Block>) {
-    // Every block lies in a chunk that is aligned to its size.
-    let chunk = block.as_ptr().map_addr(|addr| addr & !(CHUNK - 1)).cast::<Chunk>();
-    give_back(NonNull::new(chunk).expect("chunks are not at address zero"), 1);
-}
-
-fn give_back(chunk: NonNull<Chunk>, blocks: usize) {
-    // SAFETY: the blocks we return keep the chunk alive until here; when they are the last ones,
-    // nobody knows it any more.
-    unsafe {
-        // AcqRel: partners of each other: all users are done before the chunk is freed.
-        // [chunk-return]
-        if (*chunk.as_ptr()).out.fetch_sub(blocks, Ordering::AcqRel) == blocks {
-            // The allocator keeps freed memory of this size; its pages need not stay.
-            sys::discard(chunk.cast(), CHUNK);
-            dealloc(chunk.as_ptr().cast(), CHUNK_LAYOUT);
-        }
-    }
+    depot.chunks.give(size_of_class(class), chain);
 }
 
 #[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
@@ -485,5 +398,29 @@ mod tests {
                 unsafe { deallocate(block, layout) };
             }
         }
+    }
+
+    /// What went home is used again, although its chunk is held by blocks that stay in the depot.
+    #[test]
+    fn peaks_that_come_again_and_again_take_no_more_memory() {
+        let layout = Layout::from_size_align(784, 16).unwrap();
+        let class = class_of(layout).unwrap();
+        let mut random = 1_u64;
+        let mut chunks = Vec::new();
+        for _ in 0..12 {
+            let mut blocks: Vec<_> = (0..4 * PLACES * CHAIN).map(|_| allocate(layout)).collect();
+            chunks.push(DEPOTS[class].chunks.count());
+            // They come back in any order.
+            for i in (1..blocks.len()).rev() {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                blocks.swap(i, (random >> 33) as usize % (i + 1));
+            }
+            for block in blocks {
+                // SAFETY: from `allocate`, once each.
+                unsafe { deallocate(block, layout) };
+            }
+        }
+        let (first, last) = (chunks[0], chunks[11]);
+        assert!(first > 10 && last <= first + 1, "chunks at each peak: {chunks:?}");
     }
 }
