@@ -83,7 +83,8 @@ macro_rules! twins {
 }
 
 twins! {
-    a_worker_that_does_not_look_again: "no-recheck" in "jobs_and_time" says "deadlock!",
+    a_worker_that_does_not_look_again: "park-without-a-look" in "jobs_and_time" says "deadlock!",
+    a_worker_that_forgets_its_inbox: "park-past-the-inbox" in "local_tasks" says "deadlock!",
     a_searcher_that_leaves_without_a_look: "leave-without-a-look" in "all_at_once" says "deadlock!",
     an_unpark_that_leaves_no_token: "no-token" in "dropped_inside" says "deadlock!",
     a_list_that_takes_tasks_too_late: "enter-late" in "drop_beside_first_waits" says "deadlock!",
