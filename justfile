@@ -27,6 +27,10 @@ fuzz target seconds="60":
     cargo install --quiet --locked --version 0.13.2 --root target/tools cargo-fuzz
     cd fuzz && PATH="$PWD/../target/tools/bin:$PATH" cargo +nightly fuzz run --fuzz-dir . {{target}} -- -max_total_time={{seconds}} -max_len=600 -timeout=30
 
+# The models once more, with more preemptions: hours.
+loom-deep *arguments:
+    cargo test -p loom-tests -- --ignored deep:: --test-threads=1 {{arguments}}
+
 # The benchmarks.
 bench *arguments:
     cargo bench -p filch-benches {{arguments}}
