@@ -324,7 +324,6 @@ mod runtime {
         Proof::of("spare: put ∥ open ∥ another parks", spare::slot_put_open_park)
             .and("block_in_place ∥ another parks", spare::block_park)
             .preemptions(1)
-            .whim(Whim::StealRetry, 1)
             .about(&["[help-fence]", "[push-fence]"])
             .seeded("say-it-once", "deadlock")
             .seeded("look-past-slots", "deadlock")

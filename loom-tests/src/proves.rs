@@ -280,14 +280,13 @@ impl Proof {
 
     /// Runs every twin.
     fn run_twins(&self, places: &[MetPlace], report: &mut Report) {
-        // The smallest first: most twins fail in any of them.
-        let cost = |model: &usize| report.models[*model].1;
-        let mut all_models: Vec<usize> = (0..self.models.len()).collect();
-        all_models.sort_by_key(cost);
+        // For an ordering the smallest first: many make any of them fail.
         let cheap_first = |models: &[usize]| {
-            let met = |model: &usize| models.contains(model);
-            all_models.iter().copied().filter(met).collect::<Vec<usize>>()
+            let mut models = models.to_vec();
+            models.sort_by_key(|model| report.models[*model].1);
+            models
         };
+        let all_models: Vec<usize> = (0..self.models.len()).collect();
         let weakened = places
             .iter()
             .map(|place| (Twin::Weakened(place.found.id.clone()), cheap_first(&place.models)));
