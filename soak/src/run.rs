@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arc<Arguments>, seed: u64) -> ExitCode {
         let until = if number < 2 { begin + epoch } else { end.min(begin + epoch) };
         world.is_warming_up.store(number < warm_up, Ordering::Relaxed);
         number += 1;
-        members = work(&runtime, members, until);
+        work(world, &runtime, &mut members, until);
         let rest = audit(world, &runtime, &ledger, most_threads);
         println!("{}  at rest after {:?}: {}", clock(rest.at), rest.took, Report::row(&rest));
         report.rest(rest, number <= warm_up);
@@ -133,57 +133,59 @@ fn members(
     members
 }
 
-/// Everybody works until then, and comes to the end of a round.
-fn work(runtime: &Runtime, members: Vec<Member>, until: Instant) -> Vec<Member> {
-    let world = members[0].crew.world;
-    let mut back = Vec::new();
+/// Everybody works until then, and comes to the end of a round. (Who panics is back in the next epoch.)
+fn work(world: &'static World, runtime: &Runtime, members: &mut [Member], until: Instant) {
     std::thread::scope(|scope| {
         let (mut tasks, mut threads) = (Vec::new(), Vec::new());
         for member in members {
+            let (crew, mut rng) = (member.crew.clone(), member.rng.fork());
+            let post = Arc::clone(&crew.post);
             match member.kind.does {
-                Does::Thread(round) => threads.push(scope.spawn(move || {
-                    let mut member = member;
-                    while Instant::now() < until {
-                        member.crew.post.begins(world);
-                        round(&member.crew, member.rng.fork());
-                        member.crew.post.ends(world);
-                    }
-                    member
-                })),
-                Does::Task(round) => tasks.push((member, round)),
-            }
-        }
-        back = runtime.block_on(async {
-            let spawn = |(mut member, round): (Member, fn(Crew, Rng) -> _)| {
-                let name = member.crew.post.name.clone();
-                let ledger = Arc::clone(&member.crew.ledger);
-                task::Builder::new().name(name).spawn(ledger.enter(async move {
-                    while Instant::now() < until {
-                        member.crew.post.begins(world);
-                        round(member.crew.clone(), member.rng.fork()).await;
-                        member.crew.post.ends(world);
-                    }
-                    member
-                }))
-            };
-            let tasks: Vec<_> = tasks.into_iter().map(spawn).collect();
-            let mut back = Vec::new();
-            for task in tasks {
-                match task.await {
-                    Ok(member) => back.push(member),
-                    Err(error) => world.wrong(format!("a crew has lost a member: {error}")),
+                Does::Thread(round) => {
+                    let work = move || {
+                        while Instant::now() < until {
+                            crew.post.begins(world);
+                            round(&crew, rng.fork());
+                            crew.post.ends(world);
+                        }
+                    };
+                    threads.push((post, scope.spawn(work)));
+                }
+                Does::Task(round) => {
+                    let ledger = Arc::clone(&crew.ledger);
+                    let work = ledger.enter(async move {
+                        while Instant::now() < until {
+                            crew.post.begins(world);
+                            round(crew.clone(), rng.fork()).await;
+                            crew.post.ends(world);
+                        }
+                    });
+                    tasks.push((post, work));
                 }
             }
-            back
+        }
+        let spawn = |(post, work): (Arc<Post>, _)| {
+            let task = task::Builder::new().name(&post.name).spawn(work);
+            (post, task)
+        };
+        let lost = |post: &Post, why: &str| {
+            world.wrong(format!("{}, {}: {why}", post.name, post.last_step()));
+            post.ends(world);
+        };
+        runtime.block_on(async {
+            let tasks: Vec<_> = tasks.into_iter().map(spawn).collect();
+            for (post, task) in tasks {
+                if let Err(error) = task.await {
+                    lost(&post, &error.to_string());
+                }
+            }
         });
-        for thread in threads {
-            match thread.join() {
-                Ok(member) => back.push(member),
-                Err(_) => world.wrong("a crew's thread panicked"),
+        for (post, thread) in threads {
+            if thread.join().is_err() {
+                lost(&post, "its thread panicked");
             }
         }
     });
-    back
 }
 
 /// The long-lived runtime ends as well, with nothing in it.
