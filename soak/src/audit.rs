@@ -14,7 +14,7 @@ use crate::world::{Patience, World};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More of these than at most in the first epochs is a leak. (Much, because the pool of blocks for tasks keeps chunks of
 /// which one block is in its depot: after peaks whose tasks end in any order three times what the peak needed is kept, and it
-/// takes some peaks until it is so much. A leak of 16 bytes a task is ten times the slack within an hour.)
+/// takes some peaks until it is so much. A leak of 16 bytes in each of a hundred million tasks is 1.6 GB.)
 const HEAP_SLACK: (f64, u64) = (1.6, 16 << 20);
 const RSS_SLACK: (f64, u64) = (1.6, 64 << 10);
 const FDS_SLACK: u64 = 8;
