@@ -49,9 +49,10 @@ impl Tree {
         delivery
     }
 
-    /// Has some request not reached anybody yet?
+    /// Does some request wait that a token may hold up? (Without one, whoever asks is just about to say so, and
+    /// ought to find that the task has not ended yet.)
     pub(crate) fn is_waited_on(&self) -> bool {
-        self.regions_asked().any(|(_, region)| region.waits())
+        self.tokens > 0 && self.regions_asked().any(|(_, region)| region.waits())
     }
 
     /// Catches that fired and that nobody polls.
