@@ -504,10 +504,8 @@ where
         // A request from outside that nobody here has heard of yet must not be taken for ours:
         // suspend once more, and it acts.
         let unheard = matches!(this.stage, Stage::Open) && this.value.is_none() && panic.is_none();
-        // (Since this poll began.)
         let is_asked = || cell::with_current(|task| task.state().is_cancelled()) == Some(true);
-        let asked = this.outer.is_linked() && is_asked();
-        if unheard && failures.is_empty() && asked {
+        if unheard && failures.is_empty() && this.outer.is_linked() && is_asked() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

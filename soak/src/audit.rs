@@ -12,11 +12,10 @@ use crate::world::{Patience, World};
 
 /// What may come late (a thread that ends, a socket's last event) has so long.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// More of these than at most in the first epochs is a leak. (Much, because the pool of blocks for tasks keeps chunks of
-/// which one block is in its depot: after peaks whose tasks end in any order three times what the peak needed is kept, and it
-/// takes some peaks until it is so much. A leak of 16 bytes in each of a hundred million tasks is 1.6 GB.)
-const HEAP_SLACK: (f64, u64) = (1.6, 16 << 20);
-const RSS_SLACK: (f64, u64) = (1.6, 64 << 10);
+/// More of these than at most in the first epochs is a leak. (The peaks that the pool of blocks keeps chunks for differ in
+/// size. A leak of 16 bytes in each of a hundred million tasks is 1.6 GB.)
+const HEAP_SLACK: (f64, u64) = (1.3, 16 << 20);
+const RSS_SLACK: (f64, u64) = (1.4, 64 << 10);
 const FDS_SLACK: u64 = 8;
 
 /// One end of an epoch.
