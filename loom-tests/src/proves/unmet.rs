@@ -7,15 +7,13 @@
 pub(super) const UNMET: &[(&str, &str)] = &[
     ("depot-take", DEPOT),
     ("depot-give", DEPOT),
-    ("carve-take", DEPOT),
-    ("carve-give", DEPOT),
-    (
-        "chunk-return",
-        "Lives in memory that has no owner, where loom cannot put its objects. It is what the last \
-         drop of an `Arc` does, in one operation.",
-    ),
+    ("late-give", LATE),
+    ("late-take", LATE),
     ("notify-fence", "The function stands for its callers: each has a tag, and a row, of its own."),
 ];
 
 const DEPOT: &str = "Lives in a static, which loom cannot have. A pointer is swapped for null, or put where \
                      null was, so whoever has it has it alone; the orderings hand over what it points to.";
+
+const LATE: &str = "Lives in a static, which loom cannot have. The stack is pushed to and emptied at once, as the \
+                    injector's is: `injector_push_pop_close` fails without these.";

@@ -111,13 +111,9 @@ impl Chunks {
             loop {
                 // SAFETY: a free block that is ours.
                 unsafe { (&raw mut (*block.as_ptr()).next).write(first) };
+                let (new, relaxed) = (block.as_ptr(), Ordering::Relaxed);
                 // Release: partner is the Acquire of `take_late`: the link is visible. [late-give]
-                match self.late.compare_exchange_weak(
-                    first,
-                    block.as_ptr(),
-                    Ordering::Release,
-                    Ordering::Relaxed,
-                ) {
+                match self.late.compare_exchange_weak(first, new, Ordering::Release, relaxed) {
                     Ok(_) => break,
                     Err(found) => first = found,
                 }
