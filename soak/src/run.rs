@@ -126,7 +126,8 @@ fn members(
                 .name
                 .bytes()
                 .fold(seed, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-            let crew = Crew { world, ledger: Arc::clone(ledger), post, runtime: runtime.handle() };
+            let (ledger, kin) = (Arc::clone(ledger), Arc::default());
+            let crew = Crew { world, ledger, post, runtime: runtime.handle(), kin };
             members.push(Member { kind, crew, rng: Rng::with_seed(salt) });
         }
     }

@@ -224,6 +224,8 @@ pub(crate) struct Crew {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) post: Arc<Post>,
     pub(crate) runtime: filch::Handle,
+    /// How many live that hold back the end of the task this is done for.
+    pub(crate) kin: Arc<AtomicUsize>,
 }
 
 impl Crew {

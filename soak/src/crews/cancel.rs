@@ -19,18 +19,19 @@ type Outcome = Result<(), &'static str>;
 type Tree = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Counts what lives in a task's children.
-struct Alive(Arc<AtomicUsize>);
+struct Alive([Arc<AtomicUsize>; 2]);
 
 impl Alive {
-    fn new(count: &Arc<AtomicUsize>) -> Alive {
-        count.fetch_add(1, Ordering::Relaxed);
-        Alive(Arc::clone(count))
+    fn new(count: &Arc<AtomicUsize>, crew: &Crew) -> Alive {
+        let counts = [count, &crew.kin].map(Arc::clone);
+        counts.iter().for_each(|count| _ = count.fetch_add(1, Ordering::Relaxed));
+        Alive(counts)
     }
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
+        self.0.iter().for_each(|count| _ = count.fetch_sub(1, Ordering::Release));
     }
 }
 
@@ -102,7 +103,7 @@ async fn grow(crew: Crew, mut rng: Rng, depth: u32) -> Outcome {
             let alive = Arc::<AtomicUsize>::default();
             let children: Vec<_> = (0..rng.u32(1..4))
                 .map(|_| {
-                    let (alive, tree) = (Alive::new(&alive), tree(&crew, rng, depth));
+                    let (alive, tree) = (Alive::new(&alive, &crew), tree(&crew, rng, depth));
                     crew.ledger.enter_unsure(async move {
                         let _alive = alive;
                         tree.await
@@ -120,7 +121,9 @@ async fn grow(crew: Crew, mut rng: Rng, depth: u32) -> Outcome {
             crew.settle(&child.fate, result).unwrap_or(Ok(()))
         }
         11 => {
-            let Followed { handle, fate } = crew.spawn(tree(&crew, rng, depth));
+            // (If this wait is cut, nobody waits for what is in there.)
+            let other = Crew { kin: Arc::default(), ..crew.clone() };
+            let Followed { handle, fate } = crew.spawn(tree(&other, rng, depth));
             match wait_for(micros(rng, 8000), handle).await {
                 Ok(result) => crew.settle(&fate, result).unwrap_or(Ok(())),
                 Err(_) => {
@@ -149,7 +152,7 @@ async fn group(crew: &Crew, rng: &mut Rng, depth: u32) -> Outcome {
     let (here, mut inner, counted) = (crew.clone(), rng.fork(), Arc::clone(&alive));
     let result = task_group(async move |group: TaskGroup<&'static str>| -> Outcome {
         for _ in 0..inner.u32(0..5) {
-            let (alive, tree) = (Alive::new(&counted), tree(&here, &mut inner, depth));
+            let (alive, tree) = (Alive::new(&counted, &here), tree(&here, &mut inner, depth));
             // (A group that is closed by then drops it.)
             drop(group.spawn(here.ledger.enter_unsure(async move {
                 let _alive = alive;
@@ -176,13 +179,14 @@ pub(crate) async fn round(crew: Crew, mut rng: Rng) {
     crew.step("trees grow");
     let roots: Vec<_> = (0..rng.u32(1..20))
         .map(|_| {
-            let depth = rng.u32(1..6);
-            crew.spawn(tree(&crew, &mut rng, depth))
+            let (depth, kin) = (rng.u32(1..6), Arc::default());
+            let crew = Crew { kin, ..crew.clone() };
+            (crew.spawn(tree(&crew, &mut rng, depth)), crew.kin)
         })
         .collect();
     for _ in 0..rng.u32(0..30) {
         crew.world.nap(micros(&mut rng, 3000)).await;
-        let root = &roots[rng.usize(0..roots.len())];
+        let (root, _) = &roots[rng.usize(0..roots.len())];
         match rng.u32(0..10) {
             0 => root.abort(),
             1 => drop(root.handle.cancel_within(micros(&mut rng, 10_000))),
@@ -191,7 +195,9 @@ pub(crate) async fn round(crew: Crew, mut rng: Rng) {
         }
     }
     crew.step("trees end");
-    for root in roots {
+    for (root, kin) in roots {
         crew.join(root).await;
+        let left = kin.load(Ordering::Acquire);
+        crew.world.check(left == 0, || format!("a task ended before {left} of its children"));
     }
 }
