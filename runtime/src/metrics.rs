@@ -31,7 +31,8 @@ impl Handle {
     ///
     /// Both are in real time, also with a [manual clock](crate::Builder::manual_clock).
     ///
-    /// The numbers are not of one moment: while they are read, workers go on. Counts never fall while the runtime lives, and still can be
+    /// The numbers are not of one moment: while they are read, workers go on; and a task is counted as ended just after its handle
+    /// has the result. Counts never fall while the runtime lives, and still can be
     /// asked for when it has ended; then nothing waits, nothing is registered, and no worker is there. To ask
     /// takes a few microseconds, and some locks for a moment. Ask once a second, not in a hot loop.
     ///
