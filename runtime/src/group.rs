@@ -472,8 +472,8 @@ where
                 match polled {
                     Ok(Poll::Pending) => {
                         // If the body has cancelled it: that acts where it waits now, not one poll later.
-                        let request = this.shared.request().filter(|_| this.region.is_linked());
-                        if let Some(request) = request.filter(|_| !*this.raised) {
+                        let may_ask = !*this.raised && this.region.is_linked();
+                        if let Some(request) = may_ask.then(|| this.shared.request()).flatten() {
                             *this.raised = true;
                             this.region.raise(request);
                         }

@@ -303,8 +303,7 @@ impl Scheduler {
     fn notify(&self, first: usize) {
         match self.sets[first].sleep.notify_one() {
             Notified::AllBusy if self.sets.len() > 1 => self.notify_others(first),
-            Notified::Unwatched => self.monitor.call(),
-            Notified::AllBusy | Notified::Enough => {}
+            notified => self.woken(notified),
         }
     }
 
