@@ -43,17 +43,14 @@ async fn sleep_in_turn(ledger: &Ledger) {
 }
 
 fn sleeps_by_hand() {
-    let runtime = runtime(3);
-    let ledger = Ledger::new();
-    runtime.block_on(sleep_in_turn(&ledger));
-    let handle = runtime.handle();
-    drop(runtime);
-    ledger.assert_over();
-    ledger.assert_agrees(&handle);
+    sleep_on(runtime(3));
 }
 
 fn sleeps() {
-    let runtime = watched(2);
+    sleep_on(watched(2));
+}
+
+fn sleep_on(runtime: filch::Runtime) {
     let ledger = Ledger::new();
     runtime.block_on(sleep_in_turn(&ledger));
     let handle = runtime.handle();
