@@ -406,6 +406,7 @@ mod runtime {
         Proof::of("compute: submit ∥ close", compute::submit_close)
             .about(&["runtime/src/compute/line.rs"])
             .seeded("join-without-looking", "deadlock")
+            .seeded("leave-the-ticket", "MODEL: no ticket is left")
             .check();
     }
 

@@ -97,7 +97,8 @@ pub fn cancel_take_close() {
     assert_empty(&line);
 }
 
-/// A job comes while the line is closed: nobody has a token for it any more.
+/// A job comes while the line is closed: nobody has a token for it any more. (A ticket that stayed would keep the line,
+/// and the line the ticket.)
 pub fn submit_close() {
     let (line, scheduler) = open();
     let closer = {
@@ -108,4 +109,5 @@ pub fn submit_close() {
     let error = end(job).expect_err("MODEL: nobody could run it");
     assert!(error.is_cancelled(), "MODEL: the end came");
     closer.join().unwrap();
+    assert_empty(&line);
 }

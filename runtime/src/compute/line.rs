@@ -15,7 +15,8 @@
 //! lane only if it submits another one.
 //!
 //! **The end**: whoever submits pushes, fences, and looks whether the line is closed; whoever closes it says so, fences, and
-//! empties it. One of them sees the other's, so no job is left in a line that nobody serves.
+//! empties it. One of them sees the other's, so no job is left in a line that nobody serves, and no ticket: whoever
+//! submits and finds it closed empties it as well.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -124,7 +125,14 @@ impl Line {
         #[cfg(filch_loom)] // A twin relies on having looked before.
         let closed = closed && !seeded("join-without-looking");
         if closed {
-            if let Some(taken) = ticket.withdraw() {
+            let taken = ticket.withdraw();
+            #[cfg(filch_loom)] // A twin leaves a ticket without a job for a token that never comes.
+            if seeded("leave-the-ticket") {
+                return taken.map_or(Ok(()), |taken| Err(Refused::Closed(taken)));
+            }
+            // The ticket, too: in the line it would keep the line, which keeps it.
+            self.empty();
+            if let Some(taken) = taken {
                 return Err(Refused::Closed(taken));
             }
         }
@@ -192,6 +200,10 @@ impl Line {
         self.closed.store(true, Ordering::Relaxed);
         // [lane-close-fence] partner: lane-join-fence.
         fence(Ordering::SeqCst);
+        self.empty();
+    }
+
+    fn empty(&self) {
         std::iter::from_fn(|| self.front()).for_each(|ticket| drop(ticket.withdraw()));
     }
 
