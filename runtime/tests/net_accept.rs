@@ -13,7 +13,7 @@ use filch::net::{TcpListener, TcpStream};
 use filch::timeout;
 use futures_lite::StreamExt;
 
-use support::sockets::{HERE, everywhere};
+use support::sockets::{ALONE, HERE, everywhere};
 
 /// The connections of a round: fewer than a listener's queue takes.
 const CLIENTS: usize = 100;
@@ -87,10 +87,6 @@ fn listeners_come_from_std_and_go_there() {
         Ok(())
     });
 }
-
-/// Where no other test listens: a port that was given back may be another's a moment later. (Elsewhere there is but one
-/// local address.)
-const ALONE: &str = if cfg!(target_os = "linux") { "127.0.91.7:0" } else { HERE };
 
 #[test]
 fn several_tasks_accept_on_one_listener() {
