@@ -1,6 +1,6 @@
 //! What all sockets for datagrams do, once.
 
-/// Sending, receiving, waiting; to be used inside an `impl`. In the examples there are `one` and `other`,
+/// Sending, receiving, waiting; to be used inside an `impl`, where `SocketAddr` is the kind's. In the examples there are `one` and `other`,
 /// connected to each other.
 macro_rules! datagram_methods {
     ($type:ident, $example:literal) => {
@@ -95,6 +95,46 @@ macro_rules! datagram_methods {
         /// ```
         pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
             self.inner.try_io(Direction::Read, |socket| socket.recv(buf))
+        }
+
+        /// Receives a datagram, and answers its length and where it came from. Suspends until one comes.
+        ///
+        /// # Errors
+        ///
+        /// Those of the system. And after the runtime was shut down.
+        ///
+        /// # Cancel safety
+        ///
+        /// Dropping the future loses no datagram.
+        #[doc(alias = "recvfrom")]
+        #[track_caller]
+        pub fn recv_from<'a>(
+            &'a self,
+            buf: &'a mut [u8],
+        ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
+            self.inner.io(Direction::Read, |socket| socket.recv_from(buf))
+        }
+
+        #[doc = concat!("[`recv_from`](", stringify!($type), "::recv_from) for those who write futures by hand.")]
+        ///
+        /// # Errors
+        ///
+        #[doc = concat!("As [`recv_from`](", stringify!($type), "::recv_from).")]
+        pub fn poll_recv_from(
+            &self,
+            cx: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<(usize, SocketAddr)>> {
+            self.inner.poll_io(cx, Direction::Read, |socket| socket.recv_from(buf))
+        }
+
+        /// Receives a datagram if one has come, and does not wait.
+        ///
+        /// # Errors
+        ///
+        #[doc = concat!("`WouldBlock` if there is none; otherwise as [`recv_from`](", stringify!($type), "::recv_from).")]
+        pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.inner.try_io(Direction::Read, |socket| socket.recv_from(buf))
         }
 
         /// Waits until a datagram has come (or the system has an error to tell); for the `try_` methods. (They may

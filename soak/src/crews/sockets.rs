@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -48,6 +49,26 @@ async fn echo(mut stream: impl Stream) -> io::Result<()> {
             read => AsyncWriteExt::write_all(&mut stream, &buffer[..read]).await?,
         }
     }
+}
+
+/// A server: whoever comes hears an echo.
+fn serve<S: Stream, A>(crew: &Crew, accept: impl Fn() -> A + Send + 'static) -> JoinHandle<()>
+where
+    A: Future<Output = io::Result<S>> + Send,
+{
+    let (here, world) = (crew.clone(), crew.world);
+    filch::spawn(crew.ledger.enter(async move {
+        loop {
+            match accept().await {
+                // (Whoever is reset makes its echo fail.)
+                Ok(stream) => drop(filch::spawn(here.ledger.enter(async move {
+                    let end = Patience::new(2 * PATIENCE).wait(echo(stream)).await;
+                    world.check(end.is_some(), || "an echo hangs".into());
+                }))),
+                Err(error) => refused(&here, &error),
+            }
+        }
+    }))
 }
 
 /// One client. (Errors of the system are nobody's fault; bytes that are wrong or missing are.)
@@ -161,23 +182,14 @@ fn refused(crew: &Crew, error: &io::Error) {
 pub(crate) async fn tcp(crew: Crew, mut rng: Rng) {
     crew.step("binds");
     let listener = match TcpListener::bind("127.0.0.1:0").await {
-        Ok(listener) => listener,
+        Ok(listener) => Arc::new(listener),
         Err(error) => return refused(&crew, &error),
     };
     let address: SocketAddr = listener.local_addr().unwrap();
-    let (here, world) = (crew.clone(), crew.world);
-    let server = filch::spawn(crew.ledger.enter(async move {
-        loop {
-            match listener.accept().await {
-                // (Whoever is reset makes its echo fail.)
-                Ok((stream, _)) => drop(filch::spawn(here.ledger.enter(async move {
-                    let end = Patience::new(2 * PATIENCE).wait(echo(stream)).await;
-                    world.check(end.is_some(), || "an echo hangs".into());
-                }))),
-                Err(error) => refused(&here, &error),
-            }
-        }
-    }));
+    let server = serve(&crew, move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.accept().await.map(|(stream, _)| stream) }
+    });
     for _ in 0..rng.u32(1..6) {
         clients(&crew, &mut rng, || TcpStream::connect(address)).await;
         // (Ports are not for free.)
@@ -192,19 +204,11 @@ pub(crate) async fn unix(crew: Crew, mut rng: Rng) {
     crew.step("binds");
     let name = format!("filch-soak-{}-{:x}", std::process::id(), rng.u64(..));
     let path = std::env::temp_dir().join(name);
-    let listener = UnixListener::bind(&path).expect("a name in the temporary folder");
-    let (here, world) = (crew.clone(), crew.world);
-    let server = filch::spawn(crew.ledger.enter(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(filch::spawn(here.ledger.enter(async move {
-                    let end = Patience::new(2 * PATIENCE).wait(echo(stream)).await;
-                    world.check(end.is_some(), || "an echo hangs".into());
-                }))),
-                Err(error) => refused(&here, &error),
-            }
-        }
-    }));
+    let listener = Arc::new(UnixListener::bind(&path).expect("a name in the temporary folder"));
+    let server = serve(&crew, move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.accept().await.map(|(stream, _)| stream) }
+    });
     for _ in 0..rng.u32(1..6) {
         let path = path.clone();
         clients(&crew, &mut rng, || UnixStream::connect(path.clone())).await;

@@ -247,45 +247,6 @@ impl UnixDatagram {
         self.inner.try_io(Direction::Write, |socket| socket.send_to(buf, path.as_ref()))
     }
 
-    /// Receives a datagram, and answers its length and where it came from. Suspends until one comes.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system. And after the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses no datagram.
-    #[track_caller]
-    pub fn recv_from<'a>(
-        &'a self,
-        buf: &'a mut [u8],
-    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
-        self.inner.io(Direction::Read, |socket| socket.recv_from(buf))
-    }
-
-    /// [`recv_from`](UnixDatagram::recv_from) for those who write futures by hand.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](UnixDatagram::recv_from).
-    pub fn poll_recv_from(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.inner.poll_io(cx, Direction::Read, |socket| socket.recv_from(buf))
-    }
-
-    /// Receives a datagram if one has come, and does not wait.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` if there is none; otherwise as [`recv_from`](UnixDatagram::recv_from).
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.inner.try_io(Direction::Read, |socket| socket.recv_from(buf))
-    }
-
     /// Where it is.
     ///
     /// # Errors
