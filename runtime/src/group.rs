@@ -512,7 +512,7 @@ where
         if let (Stage::Caught(_), None, true) = (&this.stage, &panic, failures.is_empty()) {
             // Nothing to report, so it ends as asked: what is around it drops it.
             if let Stage::Caught(token) = std::mem::replace(this.stage, Stage::Done) {
-                *this.stage = Stage::Passed(token.pass_on(cx.waker()));
+                *this.stage = Stage::Passed(token.pass_on(cx.waker(), this.outer.site()));
             }
             return Poll::Pending;
         }

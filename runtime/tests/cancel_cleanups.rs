@@ -2,9 +2,12 @@
 
 mod support;
 
-use std::future::pending;
+use std::future::{Future, pending};
 
-use filch::{catch_cancel, gather, sleep, spawn, task, task_group, timeout, wait_for};
+use filch::{
+    Cancelled, Handle, catch_cancel, gather, sleep, spawn, task, task_group, timeout, wait_for,
+};
+use futures_lite::future::{try_zip, zip};
 use support::manual::{Log, S, Stopwatch, cleans_up_for, manual, tells_cancel};
 
 /// Cleans up in a way that waits for other tasks.
@@ -152,18 +155,84 @@ fn members_that_resume_do_not_hang_a_group_in_a_cleanup() {
     });
 }
 
+/// What ends only when it is dropped for a request that it has passed on.
+async fn ends_by_being_dropped(kind: usize) {
+    match kind {
+        0 => task_group(async |group| drop(group.spawn(sleep(100 * S)))).await,
+        1 => _ = gather([sleep(100 * S)]).await,
+        2 => _ = spawn(sleep(100 * S)).linked().await,
+        3 => _ = wait_for(200 * S, spawn(sleep(100 * S))).await,
+        _ => catch_cancel(pending::<()>()).await.unwrap_err().resume().await,
+    }
+}
+
+fn returns_its_token() -> impl Future<Output = Result<(), Cancelled>> {
+    catch_cancel(pending()) // RETURNS
+}
+
+/// The task ends when no token shields it any more, and this one lies in the output of a `zip`, which is over only when
+/// the other branch is. No rule is broken (a token kept for long shields for long), and whoever looks sees it.
 #[test]
-#[ignore = "the token in the output of one branch holds up the request that the other one waits for"]
-fn a_token_returned_by_one_branch_does_not_hang_the_other() {
+fn a_token_that_a_branch_returns_shields_the_task_until_the_other_branch_ends() {
     manual(async || {
-        let runner = spawn(async {
-            let returns = catch_cancel(pending::<()>());
-            let group = task_group(async |group| drop(group.spawn(sleep(100 * S))));
-            futures_lite::future::zip(returns, group).await
-        });
-        sleep(S).await;
-        runner.cancel();
-        assert!(runner.await.unwrap_err().is_cancelled());
+        let line = include_str!("cancel_cleanups.rs")
+            .lines()
+            .position(|line| line.ends_with("// RETURNS"));
+        let line = line.unwrap() as u32 + 1;
+        for kind in 0..5 {
+            let log = Log::default();
+            let dropped = log.at_drop("dropped");
+            let runner = spawn(async move {
+                let _dropped = dropped;
+                let _ = zip(returns_its_token(), ends_by_being_dropped(kind)).await;
+            });
+            let time = Stopwatch::start();
+            sleep(S).await;
+            runner.cancel();
+            sleep(100 * S).await;
+            assert!(!runner.is_finished() && log.is_empty(), "{kind}");
+            // Both halves are told of: who holds it up, and what waits for that.
+            let info = runner.task().info();
+            let (held_by, waits_at) = (info.held_by.unwrap(), info.waits_at.unwrap());
+            assert_eq!((held_by.file(), held_by.line()), (file!(), line), "{kind}");
+            assert!(waits_at.file() == file!() && waits_at.line() != line, "{kind}: {waits_at}");
+            let shown = Handle::current().task_tree().to_string();
+            assert!(
+                shown.contains(&format!("asked to end, held up by what was made at {held_by}"))
+            );
+            // And somebody who does not want to wait ends it.
+            runner.cancel_within(S);
+            assert!(runner.await.unwrap_err().is_cancelled());
+            assert_eq!((time.ms(), log.count("dropped")), (102_000, 1), "{kind}");
+        }
+    });
+}
+
+/// The same branches in ways that do end: the token is spent in its own branch, or its error ends the others.
+#[test]
+fn a_token_spent_in_its_branch_or_returned_to_a_try_zip_lets_the_other_branch_end() {
+    manual(async || {
+        for kind in 0..5 {
+            for way in 0..3 {
+                let runner = spawn(async move {
+                    let caught = returns_its_token();
+                    let other = ends_by_being_dropped(kind);
+                    match way {
+                        0 => _ = zip(async { drop(caught.await) }, other).await,
+                        1 => {
+                            _ = zip(async { caught.await.unwrap_err().resume().await }, other).await
+                        }
+                        _ => _ = try_zip(caught, async { Ok::<_, Cancelled>(other.await) }).await,
+                    }
+                    pending::<()>().await;
+                });
+                let time = Stopwatch::start();
+                sleep(S).await;
+                runner.cancel();
+                assert!(runner.await.unwrap_err().is_cancelled());
+                assert_eq!(time.ms(), 1000, "{kind}, {way}");
+            }
+        }
     });
 }
 

@@ -15,7 +15,8 @@ use crate::task::tree::Kind;
 ///
 /// While the [token](Cancelled) lives, what comes after it may `.await`: that is the place for a
 /// cleanup. Then [`resume`](Cancelled::resume) the cancellation, or [take it back](Cancelled::uncancel), or return the
-/// token with `?`: it is an [`Error`](std::error::Error).
+/// token with `?`: it is an [`Error`](std::error::Error). (Beside other futures of the same task, as in a `join!`, [see
+/// there](Cancelled#beside-other-futures-of-the-same-task) what to do with it.)
 ///
 /// Of several catches the innermost one hears of a request, and passes it on outwards. A future
 /// that is ready before the task waits again keeps its value. In a foreign executor there are no

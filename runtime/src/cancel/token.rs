@@ -30,6 +30,50 @@ use crate::task::polling;
 /// A token kept for long shields for long; [`TaskInfo::held_by`](crate::TaskInfo::held_by) shows where it comes
 /// from. [`abort`](crate::task::Task::abort) disregards it.
 ///
+/// # Beside other futures of the same task
+///
+/// A `zip` or `join` of a foreign crate keeps what one branch has returned until the others have ended as well. If that is a
+/// token, it shields them until then; and one that has nothing left but to be dropped (it `resume`s its own token, or is
+/// a cancelled [`task_group`](fn@crate::task_group), [`gather`](fn@crate::gather),
+/// [`linked`](crate::JoinHandle::linked) or [`wait_for`](crate::wait_for)) waits for ever:
+/// [`TaskTree`](crate::TaskTree) shows such a task as held up. So spend a token in its own branch, or
+/// return it to a `try_zip` or `try_join`, which drops the others at the first error:
+///
+/// ```
+/// use std::future::pending;
+/// use futures_lite::future::{try_zip, zip};
+/// use filch::{Cancelled, catch_cancel, task_group};
+///
+/// async fn serve() {
+///     task_group(async |group| drop(group.spawn(pending::<()>()))).await
+/// }
+/// let spends = async {
+///     if let Err(cancelled) = catch_cancel(pending::<()>()).await {
+///         // … the cleanup …
+///         drop(cancelled);
+///     }
+/// };
+/// let spends = async { zip(spends, serve()).await.1 };
+/// let returns = catch_cancel(pending::<()>());
+/// let returns = async {
+///     let serves = async { Ok::<_, Cancelled>(serve().await) };
+///     try_zip(returns, serves).await.map(|((), ())| ())
+/// };
+/// let (one, other) = filch::run(async {
+///     let (one, other) = (filch::spawn(spends), filch::spawn(returns));
+///     while one.task().waits_at().is_none() || other.task().waits_at().is_none() {
+///         filch::yield_now().await; // until they have begun
+///     }
+///     one.cancel();
+///     other.cancel();
+///     (one.await, other.await)
+/// });
+/// assert!(one.unwrap_err().is_cancelled());
+/// assert!(other.unwrap_err().is_cancelled());
+/// ```
+///
+/// # Example
+///
 /// ```
 /// # async fn save() {}
 /// async fn work() -> Result<(), filch::Cancelled> {
@@ -132,18 +176,20 @@ impl Cancelled {
         loop {
             poll_fn(|cx| {
                 let mut token = || token.take().expect("it is spent once");
-                let passed = passed.get_or_insert_with(|| token().pass_on(cx.waker()));
+                let pass_on = || token().pass_on(cx.waker(), request.place);
+                let passed = passed.get_or_insert_with(pass_on);
                 passed.insist(&request, cx.waker());
-                polling::waits(Waits::at(request.place));
+                polling::waits(Waits::at(passed.site));
                 Poll::<()>::Pending
             })
             .await;
         }
     }
 
-    /// Passes the request on. The answer tells how that goes; `waker` is woken if it is taken back.
+    /// Passes the request on. The answer tells how that goes; `waker` is woken if it is taken back. The task is
+    /// said to wait at `site`: usually it is dropped at once, but a token in another branch may hold that up.
     #[track_caller]
-    pub(crate) fn pass_on(self, waker: &Waker) -> Passed {
+    pub(crate) fn pass_on(self, waker: &Waker, site: &'static Location<'static>) -> Passed {
         let Some(linked) = self.linked else {
             // The region has ended: this is about what is around it.
             let task = task_here().expect(
@@ -151,9 +197,9 @@ impl Cancelled {
             );
             let linked = Linked::resume(task, self.request.place);
             linked.visit_here(waker);
-            return Passed { linked };
+            return Passed { linked, site };
         };
-        let passed = Passed { linked };
+        let passed = Passed { linked, site };
         let Linked { task, id } = &passed.linked;
         if !cell::is_current(task) {
             // Dropped, it passes the request on in its own task; here that is over.
@@ -164,6 +210,7 @@ impl Cancelled {
         task.header().extra_or_new().tree().resume(*id);
         passed.linked.visit_here(waker);
         task.request();
+        polling::waits(Waits::at(site));
         passed
     }
 }
@@ -172,6 +219,8 @@ impl Cancelled {
 #[derive(Debug)]
 pub(crate) struct Passed {
     linked: Linked,
+    /// Where it waits.
+    site: &'static Location<'static>,
 }
 
 impl Passed {
@@ -182,7 +231,11 @@ impl Passed {
             return true;
         }
         self.linked.visit_here(waker);
-        task.header().extra_or_new().tree().is_idle(*id)
+        let over = task.header().extra_or_new().tree().is_idle(*id);
+        if !over {
+            polling::waits(Waits::at(self.site));
+        }
+        over
     }
 
     /// If it was taken back, makes a new one.

@@ -218,7 +218,7 @@ impl<T> Children<T> {
     fn end(&mut self, cx: &Context<'_>) -> Poll<Next<T>> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Caught(token) => {
-                self.stage = Stage::Passed(token.pass_on(cx.waker()));
+                self.stage = Stage::Passed(token.pass_on(cx.waker(), self.outer.site()));
                 Poll::Pending
             }
             Stage::Passed(passed) if !passed.is_over(cx.waker()) => {

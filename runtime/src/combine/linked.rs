@@ -110,7 +110,7 @@ impl<T> Future for Linked<T> {
         let Poll::Ready(result) = polled else { return Poll::Pending };
         match std::mem::replace(&mut this.stage, Stage::Done) {
             Stage::Caught(token) if result.as_ref().is_err_and(JoinError::is_cancelled) => {
-                this.stage = Stage::Passed(token.pass_on(cx.waker()), result);
+                this.stage = Stage::Passed(token.pass_on(cx.waker(), this.outer.site()), result);
                 Poll::Pending
             }
             // (Dropping a token passes the request on.)
