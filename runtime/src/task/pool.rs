@@ -81,6 +81,7 @@ unsafe impl<T: Sync> Sync for Boxed<T> {}
 
 impl<T> Boxed<T> {
     pub(crate) fn new(value: T) -> Boxed<T> {
+        const { assert!(size_of::<T>() > 0, "the allocator must not be asked for nothing") };
         let place = allocate(Layout::new::<T>()).cast::<T>();
         // SAFETY: `allocate` gave memory of this layout that nobody else has.
         unsafe { place.write(value) };
@@ -158,13 +159,25 @@ pub(crate) unsafe fn deallocate(block: NonNull<u8>, layout: Layout) {
             }
         }
         // SAFETY: promised by the caller; without a class it came from the allocator.
-        None => unsafe { dealloc(block.as_ptr(), layout) },
+        None => unsafe { system_free(block, layout) },
     }
 }
 
+/// (The allocator may be anybody's, and come back into this module.)
 fn system_allocate(layout: Layout) -> NonNull<u8> {
-    // SAFETY: a cell has at least its header, so the size is not zero.
+    #[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
+    tests::inside_the_allocator();
+    // SAFETY: a cell has at least its header, `Boxed` looks, and chunks are large: the size is not zero.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+/// # Safety
+/// It came from `system_allocate(layout)` and is not used any more.
+unsafe fn system_free(memory: NonNull<u8>, layout: Layout) {
+    #[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
+    tests::inside_the_allocator();
+    // SAFETY: promised by the caller.
+    unsafe { dealloc(memory.as_ptr(), layout) };
 }
 
 /// A free block: what its first words hold while it is in a chain.
@@ -173,6 +186,8 @@ struct Block {
     /// In the first block of a chain that lies in the depot or is a spare: its length.
     len: usize,
 }
+
+const _: () = assert!(size_of::<Block>() <= size_of_class(0) && align_of::<Block>() <= ALIGN);
 
 /// A chain that belongs to one thread. Not dropped but handed on.
 #[derive(Clone, Copy)]
@@ -186,8 +201,9 @@ impl Chain {
 
     fn pop(&mut self) -> Option<NonNull<Block>> {
         let block = NonNull::new(self.first)?;
-        // SAFETY: the chain's blocks are free and the chain's alone.
-        self.first = unsafe { block.as_ref().next };
+        // SAFETY: the chain's blocks are free and the chain's alone. (There is no reference to a block: its `len` may
+        // never have been written.)
+        self.first = unsafe { (*block.as_ptr()).next };
         self.len -= 1;
         Some(block)
     }
@@ -220,7 +236,7 @@ impl Class {
         let block = chain.pop().unwrap_or_else(|| {
             chain = self.spare.replace(Chain::EMPTY);
             chain.pop().unwrap_or_else(|| {
-                chain = take_chain(class);
+                chain = self.refill(class);
                 chain.pop().expect("chains in the depot are not empty")
             })
         });
@@ -232,12 +248,23 @@ impl Class {
     fn give(&self, class: usize, block: NonNull<Block>) {
         let mut chain = self.chain.get();
         if chain.len >= CHAIN {
+            // No block stands in two places while the allocator runs: it may come back here.
+            self.chain.set(Chain::EMPTY);
             let spare = self.spare.replace(chain);
             give_chain(class, spare);
-            chain = Chain::EMPTY;
+            chain = self.chain.get();
         }
         chain.push(block);
         self.chain.set(chain);
+    }
+
+    /// Both chains are empty.
+    #[cold]
+    fn refill(&self, class: usize) -> Chain {
+        let chain = take_chain(class);
+        // If the allocator came back here, the blocks it was given have left some.
+        give_chain(class, self.chain.replace(Chain::EMPTY));
+        chain
     }
 }
 
@@ -328,6 +355,68 @@ fn give_chain(class: usize, chain: Chain) {
 #[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// What the allocator does besides, once.
+        static INSIDE: Cell<Option<fn()>> = const { Cell::new(None) };
+    }
+
+    /// Called where an allocator of the program's own would be.
+    pub(super) fn inside_the_allocator() {
+        if let Some(act) = INSIDE.take() {
+            act();
+        }
+    }
+
+    /// How many blocks of this size the allocator takes for itself, and where they are.
+    fn takes_some<const SIZE: usize>() {
+        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        TAKEN.with_borrow_mut(|taken| taken.extend((0..3 * CHAIN).map(|_| allocate(layout))));
+    }
+
+    thread_local! {
+        static TAKEN: std::cell::RefCell<Vec<NonNull<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn an_allocator_that_comes_back_while_a_chunk_is_freed_gets_blocks_of_its_own() {
+        const SIZE: usize = 704;
+        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        let blocks: Vec<_> = (0..3 * PLACES * CHAIN).map(|_| allocate(layout)).collect();
+        INSIDE.set(Some(takes_some::<SIZE>));
+        for block in blocks {
+            // SAFETY: from `allocate`, once each.
+            unsafe { deallocate(block, layout) };
+        }
+        let mut taken = TAKEN.take();
+        assert_eq!(taken.len(), 3 * CHAIN, "the depot was full, and some chunk was freed");
+        taken.extend((0..4 * CHAIN).map(|_| allocate(layout)));
+        let distinct: std::collections::HashSet<_> = taken.iter().collect();
+        assert_eq!(distinct.len(), taken.len(), "a block was given twice");
+        for block in taken {
+            // SAFETY: as above.
+            unsafe { deallocate(block, layout) };
+        }
+    }
+
+    #[test]
+    fn an_allocator_that_comes_back_while_a_chunk_is_made_loses_none() {
+        const SIZE: usize = 960;
+        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        let chunks = &DEPOTS[class_of(layout).unwrap()].chunks;
+        INSIDE.set(Some(takes_some::<SIZE>));
+        let mut blocks = vec![allocate(layout)];
+        blocks.extend(TAKEN.take());
+        assert_eq!((blocks.len(), chunks.count()), (1 + 3 * CHAIN, 2), "one each");
+        // What is left of both.
+        blocks.extend((blocks.len()..2100).map(|_| allocate(layout)));
+        let distinct: std::collections::HashSet<_> = blocks.iter().collect();
+        assert_eq!((distinct.len(), chunks.count()), (2100, 2));
+        for block in blocks {
+            // SAFETY: from `allocate`, once each.
+            unsafe { deallocate(block, layout) };
+        }
+    }
 
     #[test]
     fn classes_cover_sizes_without_much_waste() {

@@ -12,11 +12,11 @@
 //! 1 MiB: with 256 KiB a sleeping task takes 3 bytes more, because the allocator touches pages around each chunk.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, dealloc};
+use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::{ALIGN, Block, CHAIN, Chain, system_allocate};
+use super::{ALIGN, Block, CHAIN, Chain, system_allocate, system_free};
 use crate::primitive::unmodelled::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sys;
 
@@ -92,6 +92,12 @@ impl Chunks {
             }
             std::thread::yield_now();
         }
+        // What others have left on the stack belongs to nobody. (If a fork has left the lock behind, all that this
+        // process brings home from now on is there.)
+        let late = self.take_late();
+        if late.len > 0 {
+            return late;
+        }
         // It cannot be entered anywhere, so all of it is handed out at once.
         let chunk = self.new_chunk();
         // SAFETY: it is ours.
@@ -122,7 +128,6 @@ impl Chunks {
         }
     }
 
-    /// (Its length is not known; nobody asks.)
     fn take_late(&self) -> Chain {
         if self.late.load(Ordering::Relaxed).is_null() {
             return Chain::EMPTY;
@@ -132,15 +137,15 @@ impl Chunks {
         let (mut len, mut block) = (0, first);
         while let Some(next) = NonNull::new(block) {
             len += 1;
-            // SAFETY: the swap gave us the blocks, and each was linked before it was pushed.
-            block = unsafe { next.as_ref().next };
+            // SAFETY: the swap gave us the blocks, and each was linked before it was pushed. (No reference: see `Chain::pop`.)
+            block = unsafe { (*next.as_ptr()).next };
         }
         Chain { first, len }
     }
 
     fn new_chunk(&self) -> NonNull<Chunk> {
-        self.count.fetch_add(1, Ordering::Relaxed);
         let chunk = system_allocate(LAYOUT).cast::<Chunk>();
+        self.count.fetch_add(1, Ordering::Relaxed);
         let (previous, next) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: new memory, large enough and aligned.
         unsafe { chunk.write(Chunk { free: Chain::EMPTY, carved: 0, previous, next }) };
@@ -156,7 +161,7 @@ impl Chunks {
                 chunks = chunk.as_ref().next;
                 // The allocator keeps freed memory of this size; its pages need not stay.
                 sys::discard(chunk.cast(), CHUNK);
-                dealloc(chunk.as_ptr().cast(), LAYOUT);
+                system_free(chunk.cast(), LAYOUT);
             }
         }
     }
@@ -277,5 +282,71 @@ fn append(chunks: &mut *mut Chunk, mut others: *mut Chunk) {
             (*chunk.as_ptr()).next = *chunks;
         }
         *chunks = chunk.as_ptr();
+    }
+}
+
+#[cfg(all(test, not(filch_loom), not(filch_no_pool)))]
+mod tests {
+    use super::*;
+
+    /// As in the child of a fork, if some other thread had the lock then.
+    #[test]
+    fn what_comes_home_while_the_lock_is_lost_is_used_again() {
+        static CHUNKS: Chunks = Chunks::new();
+        std::mem::forget(CHUNKS.open.lock().unwrap());
+        let mut chain = CHUNKS.carve(96);
+        assert_eq!((chain.len, CHUNKS.count()), (blocks_in_chunk(96), 1));
+        for _ in 0..3 {
+            let len = chain.len;
+            CHUNKS.give(96, chain);
+            chain = CHUNKS.carve(96);
+            assert_eq!((chain.len, CHUNKS.count()), (len, 1), "the same blocks");
+        }
+    }
+
+    /// Threads that fetch and bring as they like, and get into each other's way: no block is given twice, all chunks are freed in the end.
+    #[test]
+    fn chunks_are_freed_when_all_threads_have_brought_all_blocks_home() {
+        static CHUNKS: Chunks = Chunks::new();
+        const SIZE: usize = 992;
+        let thread = |seed: u64| {
+            let mut random = seed;
+            let mut draw = |below: usize| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (random >> 33) as usize % below
+            };
+            let mut mine: Vec<NonNull<u64>> = Vec::new();
+            for round in 0..600 {
+                if draw(2) == 0 && round < 500 {
+                    let mut chain = CHUNKS.carve(SIZE);
+                    while let Some(block) = chain.pop() {
+                        // SAFETY: a block of 992 bytes that is ours.
+                        unsafe { block.cast::<u64>().add(2).write(seed) };
+                        mine.push(block.cast());
+                    }
+                }
+                let mut chain = Chain::EMPTY;
+                for _ in 0..draw(100).min(mine.len()) {
+                    let block = mine.swap_remove(draw(mine.len()));
+                    // SAFETY: as above.
+                    assert_eq!(
+                        unsafe { block.add(2).read() },
+                        seed,
+                        "it is another thread's as well"
+                    );
+                    chain.push(block.cast());
+                }
+                CHUNKS.give(SIZE, chain);
+            }
+            let mut chain = Chain::EMPTY;
+            mine.into_iter().for_each(|block| chain.push(block.cast()));
+            CHUNKS.give(SIZE, chain);
+        };
+        std::thread::scope(|scope| (1..=4).for_each(|seed| _ = scope.spawn(move || thread(seed))));
+        // (What came last may be late.)
+        CHUNKS.give(SIZE, Chain::EMPTY);
+        assert_eq!(CHUNKS.count(), 0);
+        let open = CHUNKS.open.lock().unwrap().first;
+        assert!(open.is_null() && CHUNKS.late.load(Ordering::Relaxed).is_null());
     }
 }
