@@ -329,11 +329,8 @@ mod tests {
                 for _ in 0..draw(100).min(mine.len()) {
                     let block = mine.swap_remove(draw(mine.len()));
                     // SAFETY: as above.
-                    assert_eq!(
-                        unsafe { block.add(2).read() },
-                        seed,
-                        "it is another thread's as well"
-                    );
+                    let owner = unsafe { block.add(2).read() };
+                    assert_eq!(owner, seed, "it is another thread's as well");
                     chain.push(block.cast());
                 }
                 CHUNKS.give(SIZE, chain);
