@@ -6,6 +6,7 @@ mod support;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use filch::net::{UnixDatagram, UnixListener, UnixStream};
 use filch::{Runtime, timeout};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures_lite::{AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 
 use support::sockets::{everywhere, limited, pattern};
 
@@ -424,6 +425,40 @@ fn outside_and_after_the_runtime_there_are_errors() {
             let polled = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx).is_ready()));
             assert!(polled.await);
         });
+        Ok(())
+    });
+}
+
+/// epoll does not tell of it: the socket has not become writable.
+#[test]
+fn who_waits_for_room_hears_that_the_direction_was_ended() {
+    everywhere(|| async {
+        let (stream, _silent) = UnixStream::pair()?;
+        let (datagram, _deaf) = UnixDatagram::pair()?;
+        let (stream, datagram) = (Arc::new(stream), Arc::new(datagram));
+        // Full, and known to be.
+        while stream.try_write(&[0; 4096]).is_ok() {}
+        while datagram.try_send(&[0; 4096]).is_ok() {}
+        let (writer, waiter) = (Arc::clone(&stream), Arc::clone(&stream));
+        let (begins, begun) = async_channel::bounded(1);
+        let writes = filch::spawn(poll_fn(move |cx| {
+            let polled = Pin::new(&mut &*writer).poll_write(cx, b"x");
+            let _ = begins.try_send(());
+            polled
+        }));
+        let waits = filch::spawn(async move { waiter.writable().await });
+        let sender = Arc::clone(&datagram);
+        let sends = filch::spawn(async move { sender.send(b"x").await });
+        begun.recv().await.unwrap();
+        let tasks = [waits.task(), sends.task()];
+        while tasks.iter().any(|task| task.waits_at().is_none()) {
+            filch::yield_now().await;
+        }
+        stream.shutdown_write()?;
+        datagram.shutdown_write()?;
+        assert_eq!(writes.await?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        waits.await??;
+        assert_eq!(sends.await?.unwrap_err().kind(), ErrorKind::BrokenPipe);
         Ok(())
     });
 }

@@ -262,10 +262,15 @@ impl Readiness {
         }
     }
 
+    /// As an event, by whoever has done to the registration what the system tells nobody of.
+    pub(crate) fn tell(&self, flags: u64, wake: &mut Vec<Waker>) {
+        let generation = self.waiters.lock().generation;
+        self.deliver(generation, flags, wake);
+    }
+
     /// There will be no more events for anybody.
     pub(crate) fn shut(&self, wake: &mut Vec<Waker>) {
-        let generation = self.waiters.lock().generation;
-        self.deliver(generation, SHUT, wake);
+        self.tell(SHUT, wake);
     }
 }
 

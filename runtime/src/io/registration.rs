@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::Shutdown;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use mio::event::Source;
 use super::Door;
 use super::driver::{self, Driver};
 use super::readiness::{Direction, READ, Readiness, Ready, WRITE};
-use crate::task::cell::Waits;
+use crate::task::cell::{Waits, contained};
 use crate::task::polling;
 
 /// What a new socket is taken to be ready for: its first operation is simply tried, instead of waiting for an event
@@ -67,6 +68,19 @@ impl<S: Source> Registered<S> {
 
     pub(crate) fn clear(&self, ready: Ready) {
         self.readiness().clear(ready);
+    }
+
+    /// A direction was ended here: whoever waits in it finds that out. epoll does not tell those who wait until there
+    /// is room in a Unix socket.
+    pub(crate) fn rouse(&self, ended: Shutdown) {
+        let flags = match ended {
+            Shutdown::Read => READ,
+            Shutdown::Write => WRITE,
+            Shutdown::Both => READ | WRITE,
+        };
+        let mut wake = Vec::new();
+        self.readiness().tell(flags, &mut wake);
+        wake.into_iter().for_each(|waker| contained(|| waker.wake()));
     }
 
     /// Tries the operation until it does something, or there is nothing to be done.

@@ -139,7 +139,9 @@ impl<W: Wire> Connected<W> {
 
     /// Ends a direction, or both. What the peer has ended already is no error.
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self.inner.shutdown(how) {
+        let result = self.inner.shutdown(how);
+        self.inner.rouse(how);
+        match result {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }

@@ -283,7 +283,9 @@ impl UnixDatagram {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn shutdown_write(&self) -> io::Result<()> {
-        self.inner.shutdown(Shutdown::Write)
+        let result = self.inner.shutdown(Shutdown::Write);
+        self.inner.rouse(Shutdown::Write);
+        result
     }
 
     /// Ends the reading direction: whoever sends to it fails from now on.
@@ -302,7 +304,9 @@ impl UnixDatagram {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn shutdown_read(&self) -> io::Result<()> {
-        self.inner.shutdown(Shutdown::Read)
+        let result = self.inner.shutdown(Shutdown::Read);
+        self.inner.rouse(Shutdown::Read);
+        result
     }
 }
 
