@@ -119,3 +119,9 @@ fn timer() {
 fn tasks() {
     check(filch_models::tasks::TARGET, 500);
 }
+
+#[cfg(unix)]
+#[test]
+fn net() {
+    check(filch_models::net::TARGET, 300);
+}
