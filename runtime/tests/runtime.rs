@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use filch::{Handle, Runtime};
+use support::sockets::limited;
 use support::{Fates, hush_panics};
 
 fn panic_text(f: impl FnOnce()) -> String {
@@ -269,36 +270,39 @@ fn shutdown_names_who_is_stuck_and_does_not_wait_for_it() {
 #[test]
 fn shutdown_while_everything_spawns() {
     for round in 0..20 {
-        let runtime = Runtime::builder().worker_threads(1 + round % 4).build().unwrap();
-        let fates = Arc::new(Fates::default());
-        let threads: Vec<_> = (0..3)
-            .map(|_| {
-                let (handle, fates) = (runtime.handle(), Arc::clone(&fates));
-                std::thread::spawn(move || {
-                    let mut last = None;
-                    for _ in 0..2000 {
-                        let (tracked, fates) = (fates.track(), Arc::clone(&fates));
-                        last = Some(handle.spawn(async move {
-                            let inner = fates.track();
-                            let child = filch::spawn(async move {
-                                filch::yield_now().await;
-                                inner.finish();
-                            });
-                            let _ = child.await;
-                            tracked.finish();
-                        }));
-                    }
-                    // A handle always resolves, however late the spawn came.
-                    let _ = last.unwrap().join_timeout(None).unwrap();
+        limited("a task is never dropped", move || {
+            let runtime = Runtime::builder().worker_threads(1 + round % 4).build().unwrap();
+            let fates = Arc::new(Fates::default());
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    let (handle, fates) = (runtime.handle(), Arc::clone(&fates));
+                    std::thread::spawn(move || {
+                        let mut last = None;
+                        for _ in 0..2000 {
+                            let (tracked, fates) = (fates.track(), Arc::clone(&fates));
+                            last = Some(handle.spawn(async move {
+                                let inner = fates.track();
+                                let child = filch::spawn(async move {
+                                    filch::yield_now().await;
+                                    inner.finish();
+                                });
+                                let _ = child.await;
+                                tracked.finish();
+                            }));
+                        }
+                        // A handle always resolves, however late the spawn came.
+                        let _ = last.unwrap().join_timeout(None).unwrap();
+                    })
                 })
-            })
-            .collect();
-        while fates.ended() < 50 {
-            std::thread::yield_now();
-        }
-        drop(runtime);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!(fates.in_flight(), 0, "every future was dropped");
+                .collect();
+            while fates.ended() < 50 {
+                std::thread::yield_now();
+            }
+            drop(runtime);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(fates.in_flight(), 0, "every future was dropped");
+            Ok(())
+        });
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs)]
 
+mod support;
+
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,16 +11,23 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use filch::{Runtime, catch_cancel, sleep, spawn, task};
+use support::sockets::limited;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(20);
 
-/// With one worker and with four, on a clock that moves by itself.
-fn on_each(test: impl Fn(Runtime)) {
+/// With one worker and with four, on a clock that moves by itself and on the real one. A shutdown that hangs fails.
+#[track_caller]
+fn on_each(test: impl Fn(Runtime) + Send + Sync + 'static) {
+    let test = Arc::new(test);
     for workers in [1, 4] {
         for manual in [true, false] {
-            let builder = Runtime::builder().worker_threads(workers).manual_clock(manual);
-            test(builder.build().unwrap());
+            let test = Arc::clone(&test);
+            limited(&format!("with {workers} workers, manual: {manual}"), move || {
+                let builder = Runtime::builder().worker_threads(workers).manual_clock(manual);
+                test(builder.build()?);
+                Ok(())
+            });
         }
     }
 }
