@@ -167,7 +167,8 @@ pub struct WorkerMetrics {
     #[doc(alias = "worker_poll_count")]
     pub polls: u64,
     /// Tasks that ended here with a value. (Counted are tasks that workers end: not the future of a `block_on`, nor
-    /// an [eager](crate::task::Builder::eager) task that ends where it is spawned, nor jobs.)
+    /// an [eager](crate::task::Builder::eager) task that ends where it is spawned, nor jobs. What runs a callback that was added
+    /// [late](crate::task::Task::on_done) is polled, but no task of the program's.)
     pub finished: u64,
     /// Tasks that ended here because they were cancelled or aborted.
     pub cancelled: u64,

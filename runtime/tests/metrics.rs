@@ -64,6 +64,46 @@ fn blocked(runtime: &Runtime) -> Sender<()> {
     release
 }
 
+/// What calls back late is a task of the runtime's own.
+#[test]
+fn callbacks_of_tasks_that_have_ended_are_polls_and_no_ends() {
+    let runtime = runtime(1);
+    let calls_back = |task: &filch::task::Task| {
+        let (called, wait) = mpsc::channel();
+        for _ in 0..10 {
+            let called = called.clone();
+            let _ = task.on_done(move |_| called.send(()).unwrap());
+        }
+        drop(called);
+        wait
+    };
+    let ended = runtime.spawn(async {});
+    let task = ended.task();
+    join(ended).unwrap();
+    let wait = calls_back(&task);
+    (0..10).for_each(|_| wait.recv_timeout(STUCK).unwrap());
+    // The worker polls it after them.
+    join(runtime.spawn(async {})).unwrap();
+    let before = until(&runtime.handle(), |metrics| metrics.total.finished >= 2).total;
+    assert_eq!((before.polls, before.finished, before.cancelled), (12, 2, 0));
+
+    // Nor are they in the report: here one task cleans up, and the callbacks come after it.
+    let (begins, began) = mpsc::channel();
+    let (counted, count) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        begins.send(()).unwrap();
+        let cancelled = filch::catch_cancel(pending::<()>()).await;
+        counted.send(calls_back(&task)).unwrap();
+        cancelled
+    }));
+    began.recv_timeout(STUCK).unwrap();
+    let handle = runtime.handle();
+    let report = runtime.shutdown(STUCK);
+    assert_eq!(count.recv().unwrap().iter().count(), 10);
+    assert_eq!((report.finished, report.cancelled, report.aborted), (0, 1, 0), "{report:?}");
+    assert_eq!(handle.metrics().total.finished, 2);
+}
+
 #[test]
 fn polls_and_ends_are_counted_exactly() {
     support::hush_panics("on purpose");

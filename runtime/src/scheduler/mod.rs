@@ -48,6 +48,7 @@ use crate::primitive::unmodelled;
 use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering, global};
 use crate::sys;
 use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
+use crate::task::extra::Extra;
 use crate::task::polling;
 use crate::task::{Runnable, Schedule, TaskRef};
 
@@ -552,7 +553,7 @@ impl Schedule for OnWorkers {
             }
         }
         let (site, job) = (std::panic::Location::caller(), Soon(Some(job)));
-        let new = cell::Spawn { owner, site, home: None, extra: None };
+        let new = cell::Spawn { owner, site, home: None, extra: Some(Extra::uncounted()) };
         let (task, join) = cell::spawn::<OnWorkers, _>(async { drop(job) }, new);
         drop(join);
         // It does not end unpolled when its runtime drains: a cleanup may count on it.

@@ -156,7 +156,7 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) enum Ran {
     Ended(Ending),
-    /// It waits; a waker has it now.
+    /// It waits; a waker has it now. (Or it has ended, and is the runtime's own, which nobody counts.)
     Parked,
     /// It was woken during its own poll: queue it again.
     Again(Runnable),

@@ -42,6 +42,8 @@ pub(crate) struct Extra {
     failure: Mutex<Option<JoinError>>,
     watchers: Mutex<Watchers>,
     watched_from_start: bool,
+    /// The runtime's own: nobody hears of its end.
+    uncounted: bool,
     /// How many [`Hold`]s there are.
     holds: AtomicUsize,
     /// The tasks that hold it back: what ends it the hard way ends them, too.
@@ -101,6 +103,15 @@ pub(crate) enum Publish {
 impl Extra {
     pub(crate) fn named(name: &str) -> Boxed<Extra> {
         Boxed::new(Extra { name: Some(name.into()), ..Extra::default() })
+    }
+
+    /// For a task of the runtime's own, which is not in what it tells of tasks that have ended.
+    pub(crate) fn uncounted() -> Boxed<Extra> {
+        Boxed::new(Extra { uncounted: true, ..Extra::default() })
+    }
+
+    pub(crate) fn is_uncounted(&self) -> bool {
+        self.uncounted
     }
 
     /// For a child of the current task, which is watched from the start.

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use super::{Closed, Ending, Head, Header, Place, Polled, Ran, Runnable, TaskRef, contained, free};
 #[cfg(filch_loom)]
 use crate::primitive::seeded;
-use crate::task::extra::{self, Publish, Verdict};
+use crate::task::extra::{self, Extra, Publish, Verdict};
 use crate::task::polling::{Left, Polling};
 use crate::task::state::{Begin, Complete, Park};
 use crate::task::tree::When;
@@ -331,6 +331,7 @@ unsafe fn publish(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ra
 unsafe fn publish_now(task: NonNull<Header>, ending: Ending, has_output: bool) -> Ran {
     // SAFETY: rule 1: the task is incomplete, and ours.
     let header = unsafe { task.as_ref() };
+    let counts = !header.extra().is_some_and(Extra::is_uncounted);
     if let Some(locals) = header.extra().and_then(|extra| extra.locals().end()) {
         // User-written drops: in the task still, and while its runtime waits for it.
         let frame = Polling::enter(header, task);
@@ -338,7 +339,8 @@ unsafe fn publish_now(task: NonNull<Header>, ending: Ending, has_output: bool) -
         frame.leave();
     }
     // SAFETY: as this function's.
-    unsafe { complete(task, ending, has_output) }
+    let ran = unsafe { complete(task, ending, has_output) };
+    if counts { ran } else { Ran::Parked }
 }
 
 /// The last step: out of the list, and complete.
