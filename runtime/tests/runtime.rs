@@ -10,8 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use filch::{Handle, Runtime};
-use support::sockets::limited;
-use support::{Fates, hush_panics};
+use support::{Fates, ends_in_time, hush_panics};
 
 fn panic_text(f: impl FnOnce()) -> String {
     hush_panics("filch");
@@ -26,6 +25,7 @@ fn panic_text(f: impl FnOnce()) -> String {
 
 #[test]
 fn no_workers_is_refused_with_advice() {
+    let _ends = ends_in_time();
     let error = Runtime::builder().worker_threads(0).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("at least 1"), "{error}");
@@ -39,6 +39,7 @@ fn no_workers_is_refused_with_advice() {
 /// Environment variables belong to a process, so each value is tried in one of its own.
 #[test]
 fn the_variable_sets_the_workers_or_says_what_is_wrong() {
+    let _ends = ends_in_time();
     const VARIABLE: &str = "FILCH_WORKER_THREADS";
     if std::env::var("FILCH_TEST_CHILD").is_ok() {
         match Runtime::new() {
@@ -69,6 +70,7 @@ fn the_variable_sets_the_workers_or_says_what_is_wrong() {
 
 #[test]
 fn a_refused_thread_is_an_error_and_leaves_nothing_behind() {
+    let _ends = ends_in_time();
     // No system has room for such a stack.
     let error =
         Runtime::builder().worker_threads(2).thread_stack_size(usize::MAX / 4).build().unwrap_err();
@@ -77,6 +79,7 @@ fn a_refused_thread_is_an_error_and_leaves_nothing_behind() {
 
 #[test]
 fn spawning_outside_a_runtime_says_what_to_do() {
+    let _ends = ends_in_time();
     let text = panic_text(|| drop(filch::spawn(async {})));
     assert!(text.contains("filch::spawn was called outside a filch runtime"), "{text}");
     assert!(text.contains("filch::run"), "{text}");
@@ -90,6 +93,7 @@ fn spawning_outside_a_runtime_says_what_to_do() {
 
 #[test]
 fn nesting_is_refused_where_it_would_block_the_runtime() {
+    let _ends = ends_in_time();
     let runtime = Arc::new(Runtime::builder().worker_threads(1).build().unwrap());
     let text = panic_text(|| runtime.block_on(async { filch::run(async {}) }));
     assert!(text.contains("filch::run was called inside a runtime"), "{text}");
@@ -107,6 +111,7 @@ fn nesting_is_refused_where_it_would_block_the_runtime() {
 
 #[test]
 fn block_on_nests_on_threads_of_ones_own() {
+    let _ends = ends_in_time();
     let outer = Runtime::builder().worker_threads(1).build().unwrap();
     let inner = Runtime::builder().worker_threads(1).build().unwrap();
     let (send, receive) = async_channel::bounded::<i32>(1);
@@ -127,6 +132,7 @@ fn block_on_nests_on_threads_of_ones_own() {
 
 #[test]
 fn two_block_ons_share_tasks() {
+    let _ends = ends_in_time();
     let runtime = Runtime::new().unwrap();
     let (send, receive) = async_channel::bounded::<&str>(1);
     let receiver = async move { receive.recv().await };
@@ -137,6 +143,7 @@ fn two_block_ons_share_tasks() {
 
 #[test]
 fn a_panic_in_main_reaches_the_caller_and_the_runtime_lives_on() {
+    let _ends = ends_in_time();
     hush_panics("planned");
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     let caught = catch_unwind(AssertUnwindSafe(|| {
@@ -152,6 +159,7 @@ fn a_panic_in_main_reaches_the_caller_and_the_runtime_lives_on() {
 
 #[test]
 fn run_drops_what_is_left() {
+    let _ends = ends_in_time();
     let fates = Arc::new(Fates::default());
     let f = Arc::clone(&fates);
     filch::run(async move {
@@ -168,6 +176,7 @@ fn run_drops_what_is_left() {
 
 #[test]
 fn a_runtime_can_be_dropped_inside_async_code() {
+    let _ends = ends_in_time();
     let (send, receive) = mpsc::channel();
     let outer = Runtime::builder().worker_threads(1).build().unwrap();
     let fates = Arc::new(Fates::default());
@@ -208,6 +217,7 @@ fn a_runtime_can_be_dropped_inside_async_code() {
 
 #[test]
 fn after_the_end_spawns_are_refused_and_handles_resolve() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     let handle = runtime.handle();
     let mut waiting = runtime.spawn(pending::<()>());
@@ -223,6 +233,7 @@ fn after_the_end_spawns_are_refused_and_handles_resolve() {
 
 #[test]
 fn shutdown_reports_what_it_did() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let handles: Vec<_> = (0..10).map(|_| runtime.spawn(pending::<()>())).collect();
     while runtime.handle().tasks().len() < 10 {
@@ -238,6 +249,7 @@ fn shutdown_reports_what_it_did() {
 
 #[test]
 fn shutdown_names_who_is_stuck_and_does_not_wait_for_it() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let (started, is_started) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -269,45 +281,44 @@ fn shutdown_names_who_is_stuck_and_does_not_wait_for_it() {
 
 #[test]
 fn shutdown_while_everything_spawns() {
+    let _ends = ends_in_time();
     for round in 0..20 {
-        limited("a task is never dropped", move || {
-            let runtime = Runtime::builder().worker_threads(1 + round % 4).build().unwrap();
-            let fates = Arc::new(Fates::default());
-            let threads: Vec<_> = (0..3)
-                .map(|_| {
-                    let (handle, fates) = (runtime.handle(), Arc::clone(&fates));
-                    std::thread::spawn(move || {
-                        let mut last = None;
-                        for _ in 0..2000 {
-                            let (tracked, fates) = (fates.track(), Arc::clone(&fates));
-                            last = Some(handle.spawn(async move {
-                                let inner = fates.track();
-                                let child = filch::spawn(async move {
-                                    filch::yield_now().await;
-                                    inner.finish();
-                                });
-                                let _ = child.await;
-                                tracked.finish();
-                            }));
-                        }
-                        // A handle always resolves, however late the spawn came.
-                        let _ = last.unwrap().join_timeout(None).unwrap();
-                    })
+        let runtime = Runtime::builder().worker_threads(1 + round % 4).build().unwrap();
+        let fates = Arc::new(Fates::default());
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (handle, fates) = (runtime.handle(), Arc::clone(&fates));
+                std::thread::spawn(move || {
+                    let mut last = None;
+                    for _ in 0..2000 {
+                        let (tracked, fates) = (fates.track(), Arc::clone(&fates));
+                        last = Some(handle.spawn(async move {
+                            let inner = fates.track();
+                            let child = filch::spawn(async move {
+                                filch::yield_now().await;
+                                inner.finish();
+                            });
+                            let _ = child.await;
+                            tracked.finish();
+                        }));
+                    }
+                    // A handle always resolves, however late the spawn came.
+                    let _ = last.unwrap().join_timeout(None).unwrap();
                 })
-                .collect();
-            while fates.ended() < 50 {
-                std::thread::yield_now();
-            }
-            drop(runtime);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
-            assert_eq!(fates.in_flight(), 0, "every future was dropped");
-            Ok(())
-        });
+            })
+            .collect();
+        while fates.ended() < 50 {
+            std::thread::yield_now();
+        }
+        drop(runtime);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(fates.in_flight(), 0, "every future was dropped");
     }
 }
 
 #[test]
 fn a_drop_at_shutdown_may_wake_spawn_and_abort() {
+    let _ends = ends_in_time();
     struct Meddles(Option<filch::JoinHandle<()>>, Handle);
     impl Drop for Meddles {
         fn drop(&mut self) {
@@ -335,6 +346,7 @@ fn a_drop_at_shutdown_may_wake_spawn_and_abort() {
 
 #[test]
 fn hooks_run_on_each_thread_and_may_panic() {
+    let _ends = ends_in_time();
     hush_panics("planned");
     let (starts, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (s, t) = (Arc::clone(&starts), Arc::clone(&stops));
@@ -362,6 +374,7 @@ fn hooks_run_on_each_thread_and_may_panic() {
 
 #[test]
 fn forty_workers_in_two_sets_share_the_work() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(40).build().unwrap();
     let threads: Arc<std::sync::Mutex<std::collections::HashSet<std::thread::ThreadId>>> =
         Arc::default();
@@ -396,6 +409,7 @@ fn forty_workers_in_two_sets_share_the_work() {
 
 #[test]
 fn runtimes_come_and_go_without_leaving_memory() {
+    let _ends = ends_in_time();
     support::alone("runtimes_come_and_go_without_leaving_memory", come_and_go);
 }
 
@@ -417,6 +431,7 @@ fn come_and_go() {
 
 #[test]
 fn late_wakers_of_a_dead_runtime_do_no_harm() {
+    let _ends = ends_in_time();
     use std::task::{Poll, Waker};
     let wakers: Arc<std::sync::Mutex<Vec<Waker>>> = Arc::default();
     let stop = Arc::new(AtomicUsize::new(0));
@@ -451,6 +466,7 @@ fn late_wakers_of_a_dead_runtime_do_no_harm() {
 /// they wake or spawn must not be pushed into a deque that is in the middle of something.
 #[test]
 fn foreign_destructors_inside_the_deque_may_spawn() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let fates = Arc::new(Fates::default());
     runtime.block_on(async {
@@ -480,6 +496,7 @@ fn foreign_destructors_inside_the_deque_may_spawn() {
 
 #[test]
 fn a_runtime_dropped_on_the_timers_thread_ends_on_its_own() {
+    let _ends = ends_in_time();
     struct DropsRuntime(std::sync::Mutex<Option<Runtime>>);
     impl std::task::Wake for DropsRuntime {
         fn wake(self: Arc<Self>) {
@@ -511,6 +528,7 @@ fn a_runtime_dropped_on_the_timers_thread_ends_on_its_own() {
 
 #[test]
 fn a_shutdown_counts_what_really_happened_and_names_a_drop_that_hangs() {
+    let _ends = ends_in_time();
     hush_panics("planned");
     struct Bomb;
     impl Drop for Bomb {
@@ -558,6 +576,7 @@ fn a_shutdown_counts_what_really_happened_and_names_a_drop_that_hangs() {
 
 #[test]
 fn blocking_threads_may_block() {
+    let _ends = ends_in_time();
     filch::run(async {
         let outside = filch::spawn_blocking(|| {
             let joined = filch::spawn(async { 1 }).join_timeout(None).unwrap().unwrap();

@@ -11,23 +11,17 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use filch::{Runtime, catch_cancel, sleep, spawn, task};
-use support::sockets::limited;
+use support::ends_in_time;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(20);
 
-/// With one worker and with four, on a clock that moves by itself and on the real one. A shutdown that hangs fails.
-#[track_caller]
-fn on_each(test: impl Fn(Runtime) + Send + Sync + 'static) {
-    let test = Arc::new(test);
+/// With one worker and with four, on a clock that moves by itself.
+fn on_each(test: impl Fn(Runtime)) {
     for workers in [1, 4] {
         for manual in [true, false] {
-            let test = Arc::clone(&test);
-            limited(&format!("with {workers} workers, manual: {manual}"), move || {
-                let builder = Runtime::builder().worker_threads(workers).manual_clock(manual);
-                test(builder.build()?);
-                Ok(())
-            });
+            let builder = Runtime::builder().worker_threads(workers).manual_clock(manual);
+            test(builder.build().unwrap());
         }
     }
 }
@@ -41,6 +35,7 @@ async fn all_wait(count: usize) {
 
 #[test]
 fn rule_17_cleanups_run_during_the_grace() {
+    let _ends = ends_in_time();
     on_each(|runtime| {
         let done = Arc::new(AtomicUsize::new(0));
         runtime.block_on(async {
@@ -64,6 +59,7 @@ fn rule_17_cleanups_run_during_the_grace() {
 
 #[test]
 fn rule_17_a_cleanup_may_start_tasks_and_jobs_and_those_are_asked_when_they_wait() {
+    let _ends = ends_in_time();
     on_each(|runtime| {
         let done = Arc::new(AtomicUsize::new(0));
         runtime.block_on(async {
@@ -88,6 +84,7 @@ fn rule_17_a_cleanup_may_start_tasks_and_jobs_and_those_are_asked_when_they_wait
 
 #[test]
 fn a_drop_at_shutdown_wakes_a_task_that_cleans_up() {
+    let _ends = ends_in_time();
     /// Where the cleanup waits, and whether it may go on.
     #[derive(Default)]
     struct Gate(Mutex<(bool, Option<Waker>)>);
@@ -131,6 +128,7 @@ fn a_drop_at_shutdown_wakes_a_task_that_cleans_up() {
 
 #[test]
 fn rule_17_what_was_not_started_never_starts() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     let (busy, started) = std::sync::mpsc::channel();
     let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -157,6 +155,7 @@ fn rule_17_what_was_not_started_never_starts() {
 
 #[test]
 fn rule_17_who_takes_the_request_back_may_finish() {
+    let _ends = ends_in_time();
     on_each(|runtime| {
         let handle = runtime.block_on(async {
             let handle = spawn(async {
@@ -176,6 +175,7 @@ fn rule_17_who_takes_the_request_back_may_finish() {
 
 #[test]
 fn rule_17_an_endless_cleanup_is_aborted_and_named() {
+    let _ends = ends_in_time();
     for workers in [1, 4] {
         let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
         runtime.block_on(async {
@@ -198,6 +198,7 @@ fn rule_17_an_endless_cleanup_is_aborted_and_named() {
 
 #[test]
 fn rule_17_a_poll_that_does_not_return_is_stuck() {
+    let _ends = ends_in_time();
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     let (busy, started) = std::sync::mpsc::channel();
     let (_go, wait) = std::sync::mpsc::channel::<()>();
@@ -213,6 +214,7 @@ fn rule_17_a_poll_that_does_not_return_is_stuck() {
 
 #[test]
 fn rule_17_a_running_job_is_told() {
+    let _ends = ends_in_time();
     on_each(|runtime| {
         let (busy, started) = std::sync::mpsc::channel();
         let mut job = runtime.spawn_blocking(move || {
@@ -231,6 +233,7 @@ fn rule_17_a_running_job_is_told() {
 
 #[test]
 fn rule_17_a_panic_in_a_cleanup_is_counted() {
+    let _ends = ends_in_time();
     on_each(|runtime| {
         std::panic::set_hook(Box::new(|_| ()));
         let handle = runtime.block_on(async {
@@ -261,6 +264,7 @@ async fn leave_one_that_cleans_up(done: Arc<AtomicUsize>) {
 
 #[test]
 fn row_02_run_waits_for_the_cleanup_of_what_is_left() {
+    let _ends = ends_in_time();
     let done = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&done);
     filch::run(leave_one_that_cleans_up(inside));
@@ -269,6 +273,7 @@ fn row_02_run_waits_for_the_cleanup_of_what_is_left() {
 
 #[test]
 fn row_02_run_waits_for_cleanups_when_main_panics() {
+    let _ends = ends_in_time();
     let done = Arc::new(AtomicUsize::new(0));
     let inside = Arc::clone(&done);
     let result = std::panic::catch_unwind(move || {
@@ -283,6 +288,7 @@ fn row_02_run_waits_for_cleanups_when_main_panics() {
 
 #[test]
 fn row_02_a_cancelled_main_has_no_value() {
+    let _ends = ends_in_time();
     let result = std::panic::catch_unwind(|| {
         filch::run(async {
             task::current().unwrap().cancel_with("enough");
@@ -295,6 +301,7 @@ fn row_02_a_cancelled_main_has_no_value() {
 
 #[test]
 fn a_churn_of_runtimes_that_drain_while_everything_spawns() {
+    let _ends = ends_in_time();
     for round in 0..200 {
         let runtime = Runtime::builder().worker_threads(1 + round % 3).build().unwrap();
         let handle = runtime.handle();

@@ -4,8 +4,10 @@
 pub(crate) mod manual;
 pub(crate) mod sockets;
 
-use std::sync::Arc;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// Bytes of this process that are in memory; `None` where the system does not say, and under a
 /// sanitizer, which keeps freed memory to find out who uses it.
@@ -98,6 +100,26 @@ impl Random {
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
+}
+
+/// Whatever hangs, also a drop at a test's end: this ends the process, and says which test it was.
+#[derive(Debug)]
+pub(crate) struct EndsInTime(#[allow(dead_code, reason = "it is dropped")] mpsc::Sender<()>);
+
+/// For the first line of a test. Not for one that is expected to take long.
+pub(crate) fn ends_in_time() -> EndsInTime {
+    /// Under a sanitizer all is slower.
+    const LIMIT: Duration = Duration::from_secs(if cfg!(filch_no_pool) { 300 } else { 30 });
+    let (ends, end) = mpsc::channel();
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        if end.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // (What `eprintln` says would be kept for the test's end.)
+            let _ = writeln!(std::io::stderr(), "{name}: it hangs");
+            std::process::exit(101);
+        }
+    });
+    EndsInTime(ends)
 }
 
 /// Runs the rest of the test `name` in a process of its own, where memory, environment variables
