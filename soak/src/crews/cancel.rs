@@ -175,7 +175,72 @@ async fn group(crew: &Crew, rng: &mut Rng, depth: u32) -> Outcome {
     if result.is_err() && rng.bool() { Err("planned: a group failed") } else { Ok(()) }
 }
 
+/// A child that has to clean up for a while when it is asked to end, and must be waited for.
+async fn tidies_up(crew: Crew, alive: Alive, time: Duration) -> Outcome {
+    let _alive = alive;
+    if let Err(token) = catch_cancel(crew.world.nap(Duration::from_secs(1))).await {
+        crew.world.nap(time).await;
+        token.resume().await;
+    }
+    Ok(())
+}
+
+/// Begins children in one of the ways that answer for them, drops that in the middle, and ends at once.
+async fn drops_its_children(crew: Crew, mut rng: Rng) {
+    let count = rng.usize(1..4);
+    let mut child = || {
+        let alive = Alive::new(&Arc::default(), &crew);
+        tidies_up(crew.clone(), alive, micros(&mut rng, 3000))
+    };
+    let children: Vec<_> = (0..count).map(|_| child()).collect();
+    let (here, ledger) = (crew.clone(), &crew.ledger);
+    let answers: Tree = match rng.u32(0..4) {
+        0 => {
+            let children: Vec<_> = children.into_iter().map(|c| ledger.enter_unsure(c)).collect();
+            Box::pin(async {
+                gather(children).settled().await.into_iter().for_each(drop);
+                Ok(())
+            })
+        }
+        1 => Box::pin(async move {
+            let ended = task_group(async move |group: TaskGroup<&'static str>| {
+                for child in children {
+                    drop(group.spawn(here.ledger.enter_unsure(child)));
+                }
+                Ok(())
+            });
+            ended.await.map_err(|_| "a child failed")
+        }),
+        2 => Box::pin(async move {
+            for child in children {
+                let _ = here.spawn(child).handle.linked().await;
+            }
+            Ok(())
+        }),
+        _ => Box::pin(async move {
+            for child in children {
+                let _ = wait_for(Duration::from_secs(1), here.spawn(child).handle).await;
+            }
+            Ok(())
+        }),
+    };
+    let soon = async {
+        crew.world.nap(micros(&mut rng, 500)).await;
+        Ok(())
+    };
+    let _ = futures_lite::future::or(answers, soon).await;
+}
+
 pub(crate) async fn round(crew: Crew, mut rng: Rng) {
+    crew.step("children are dropped");
+    let parents: Vec<_> = (0..rng.u32(1..8))
+        .map(|_| {
+            let kin = Arc::default();
+            let crew = Crew { kin, ..crew.clone() };
+            (crew.spawn(drops_its_children(crew.clone(), rng.fork())), crew.kin)
+        })
+        .collect();
+    end_with_their_kin(&crew, parents).await;
     crew.step("trees grow");
     let roots: Vec<_> = (0..rng.u32(1..20))
         .map(|_| {
@@ -195,8 +260,13 @@ pub(crate) async fn round(crew: Crew, mut rng: Rng) {
         }
     }
     crew.step("trees end");
-    for (root, kin) in roots {
-        crew.join(root).await;
+    end_with_their_kin(&crew, roots).await;
+}
+
+/// Nobody is seen to end before what holds back his end.
+async fn end_with_their_kin<T>(crew: &Crew, tasks: Vec<(Followed<T>, Arc<AtomicUsize>)>) {
+    for (task, kin) in tasks {
+        crew.join(task).await;
         let left = kin.load(Ordering::Acquire);
         crew.world.check(left == 0, || format!("a task ended before {left} of its children"));
     }
