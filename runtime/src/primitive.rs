@@ -47,6 +47,17 @@ pub(crate) fn elapsed(since: Instant) -> Duration {
     now().saturating_duration_since(since)
 }
 
+/// A `fence(SeqCst)` right after a successful read-modify-write. On x86-64 that one is a full barrier already, whatever its
+/// ordering, so there is nothing left to wait for: only the compiler must not move later reads before it.
+#[cfg_attr(filch_loom, track_caller)]
+#[inline(always)]
+pub(crate) fn fence_after_exchange() {
+    #[cfg(all(target_arch = "x86_64", not(any(filch_loom, miri))))]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(all(target_arch = "x86_64", not(any(filch_loom, miri)))))]
+    fence(Ordering::SeqCst);
+}
+
 /// A static. (Under shuttle each execution has its own: it must not depend on those before it.)
 #[cfg(not(filch_shuttle))]
 macro_rules! global {

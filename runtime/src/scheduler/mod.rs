@@ -45,7 +45,7 @@ use self::table::Table;
 use crate::error::JoinError;
 use crate::io::Door;
 use crate::primitive::unmodelled;
-use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering, global};
+use crate::primitive::{AtomicUsize, Condvar, Mutex, Ordering, fence_after_exchange, global};
 use crate::sys;
 use crate::task::cell::{self, Closed, Job, Listed, Place, Stack, contained};
 use crate::task::extra::Extra;
@@ -270,11 +270,11 @@ impl Scheduler {
     /// A push from outside the workers, or from a worker of another runtime.
     fn push_from_outside(&self, task: Runnable) {
         let set = self.next_set();
-        self.follow_some(set, &task);
+        self.follow_some(&task);
         match self.sets[set].injector.push(task) {
             Ok(()) => {
                 // [inject-fence] partner: announce-fence, stop-fence.
-                notify_fence();
+                fence_after_exchange();
                 self.notify(set);
             }
             // Every worker has left: nobody will ever poll it.
@@ -291,7 +291,7 @@ impl Scheduler {
     /// What a turn of the timer woke, all at once: one push, one fence, one wake-up.
     fn push_due(&self, mut tasks: Vec<Runnable>) {
         let set = self.next_set();
-        self.follow_one(set, &tasks);
+        self.follow_one(&tasks);
         if self.sets[set].due.push_all(&mut tasks) {
             // [due-fence] partner: announce-fence, stop-fence.
             notify_fence();
@@ -377,11 +377,11 @@ impl Scheduler {
     /// Puts a task where only its home looks.
     fn push_home(&self, task: Runnable, home: usize) {
         let (set, index) = (home / WORKERS_PER_SET, home % WORKERS_PER_SET);
-        self.follow_some(set, &task);
+        self.follow_some(&task);
         match self.sets[set].inboxes[index].push(task) {
             Ok(()) => {
                 // [home-fence] partner: announce-fence.
-                notify_fence();
+                fence_after_exchange();
                 self.woken(self.sets[set].sleep.notify(index));
             }
             // Its home has left, so it was never started: see `spawn_local.rs`.

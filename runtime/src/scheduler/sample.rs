@@ -11,9 +11,11 @@
 //! *Relaxed*: whoever begins to follow a task has the right to push it, and the queue hands on, with the task, that it is
 //! followed. All others compare with an id that is not theirs, whatever they see.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use super::Scheduler;
+use crate::primitive::tls;
 use crate::primitive::unmodelled::{AtomicU64, Ordering};
 use crate::task::Runnable;
 
@@ -95,17 +97,28 @@ impl Attention {
     }
 }
 
+tls! {
+    /// How often this thread has pushed from outside. (Each counts for itself: a count for all would be one more word that
+    /// threads which push at the same time take from each other.)
+    static PUSHED: Cell<usize> = Cell::new(0)
+}
+
+fn tick() -> usize {
+    PUSHED.with(|pushed| pushed.replace(pushed.get().wrapping_add(1)))
+}
+
 impl Scheduler {
-    /// One in so many of those that come from outside.
-    pub(super) fn follow_some(&self, set: usize, task: &Runnable) {
-        if self.sets[set].injector.tick() % FOLLOW_EVERY == 0 {
+    /// One in so many of those that a thread brings from outside, the first among them.
+    #[inline]
+    pub(super) fn follow_some(&self, task: &Runnable) {
+        if tick() % FOLLOW_EVERY == 0 {
             self.attention.follow(task.header().id().as_u64());
         }
     }
 
     /// One of those that the timer wakes together. Not always the first or the last: they wait shorter, or longer, than others.
-    pub(super) fn follow_one(&self, set: usize, tasks: &[Runnable]) {
-        if let Some(task) = tasks.get(self.sets[set].injector.tick() % tasks.len().max(1)) {
+    pub(super) fn follow_one(&self, tasks: &[Runnable]) {
+        if let Some(task) = tasks.get(tick() % tasks.len().max(1)) {
             self.attention.follow(task.header().id().as_u64());
         }
     }
