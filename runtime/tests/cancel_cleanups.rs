@@ -5,7 +5,8 @@ mod support;
 use std::future::{Future, pending};
 
 use filch::{
-    Cancelled, Handle, catch_cancel, gather, sleep, spawn, task, task_group, timeout, wait_for,
+    Cancelled, Handle, catch_cancel, gather, shield, sleep, spawn, task, task_group, timeout,
+    wait_for,
 };
 use futures_lite::future::{try_zip, zip};
 use support::manual::{Log, S, Stopwatch, cleans_up_for, manual, tells_cancel};
@@ -232,6 +233,62 @@ fn a_token_spent_in_its_branch_or_returned_to_a_try_zip_lets_the_other_branch_en
                 assert!(runner.await.unwrap_err().is_cancelled());
                 assert_eq!(time.ms(), 1000, "{kind}, {way}");
             }
+        }
+    });
+}
+
+/// Two branches of a task: when it is cancelled, something in the second one shields, but a catch of the first one hears.
+#[test]
+fn a_catch_around_a_shield_hears_although_one_in_another_branch_has_heard_before() {
+    manual(async || {
+        for way in 0..4 {
+            let log = Log::default();
+            let inside = log.clone();
+            let runner = spawn(async move {
+                let first = async {
+                    let cancelled = catch_cancel(pending::<()>()).await;
+                    inside.add("first");
+                    sleep(if way % 2 == 0 { S } else { 10 * S }).await;
+                    inside.add("first cleaned up");
+                    drop(cancelled);
+                    pending::<()>().await;
+                };
+                let second = async {
+                    let shields = async {
+                        shield(sleep(5 * S)).await;
+                        inside.add("shielded");
+                        match way {
+                            0 | 1 => pending::<()>().await,
+                            _ => tells_cancel(100 * S, inside.clone(), "inner").await,
+                        }
+                    };
+                    let cancelled = catch_cancel(shields).await;
+                    inside.add("second");
+                    sleep(2 * S).await;
+                    inside.add("second cleaned up");
+                    drop(cancelled);
+                    pending::<()>().await;
+                };
+                zip(first, second).await
+            });
+            let time = Stopwatch::start();
+            sleep(S).await;
+            runner.cancel();
+            assert!(runner.await.unwrap_err().is_cancelled());
+            let ms = time.ms();
+            // (Sorted: when each comes is seen from the time at the end, which is that of the last cleanup.)
+            let mut expected =
+                vec!["first", "first cleaned up", "second", "second cleaned up", "shielded"];
+            if way >= 2 {
+                expected.insert(2, "inner");
+            }
+            let mut entries = log.entries();
+            entries.sort_unstable();
+            assert_eq!(
+                (entries, ms),
+                (expected, if way % 2 == 0 { 7000 } else { 11_000 }),
+                "{way}"
+            );
         }
     });
 }

@@ -167,11 +167,15 @@ struct Demand {
     fresh: bool,
     /// The nodes it was passed on to, and has not reached.
     passed: Vec<NodeId>,
+    /// Catches that others heard of it before, because something in these held it back.
+    missed: Vec<NodeId>,
 }
 
 impl Region {
     fn waits(&self) -> bool {
-        let waits = |demand: &Demand| demand.fresh || !demand.passed.is_empty();
+        let waits = |demand: &Demand| {
+            demand.fresh || !demand.passed.is_empty() || !demand.missed.is_empty()
+        };
         !self.fired && self.demand.as_ref().is_some_and(waits)
     }
 }
@@ -211,7 +215,8 @@ impl Tree {
             }
             None => {
                 let first = request;
-                region.demand = Some(Demand { count: 1, first, fresh: true, passed: Vec::new() });
+                let (passed, missed) = Default::default();
+                region.demand = Some(Demand { count: 1, first, fresh: true, passed, missed });
                 if id != NodeId::ROOT {
                     self.asked.push(id);
                 }
@@ -289,14 +294,6 @@ impl Tree {
     /// even if the token rode out in its output.)
     pub(crate) fn is_ridden(&self, region: NodeId) -> bool {
         self.region(region).is_some_and(|r| r.tokens > 0 && r.demand.is_some())
-    }
-
-    /// Whether some request has not reached anybody, and where the shield or token was made that
-    /// holds it up.
-    pub(crate) fn held_by(&self) -> Option<&'static Location<'static>> {
-        self.regions_asked().next()?;
-        let holder = |is: &Is| matches!(is, Is::Token { .. } | Is::Shield);
-        self.nodes.iter().flatten().find(|node| holder(&node.is)).map(|node| node.site)
     }
 }
 
@@ -390,6 +387,7 @@ impl Tree {
         self.for_each_demand(|demand| {
             let moved = demand.passed.iter_mut().filter(|floor| **floor == id);
             moved.for_each(|floor| *floor = parent);
+            demand.missed.retain(|catch| *catch != id);
         });
         match node.is {
             // Fired, and nobody took the token: nothing is lost.

@@ -1,5 +1,7 @@
 //! How requests that wait are given to whoever they are for: see [`tree`](super).
 
+use std::panic::Location;
+
 use super::{Delivery, Is, Node, NodeId, PATIENCE, Region, Tree, When};
 
 /// For each node (and the root, which stands last): how many lie below it. What is inside a
@@ -55,6 +57,14 @@ impl Tree {
         self.tokens > 0 && self.regions_asked().any(|(_, region)| region.waits())
     }
 
+    /// Whether some request has not reached anybody, and where the shield or token was made that
+    /// holds it up.
+    pub(crate) fn held_by(&self) -> Option<&'static Location<'static>> {
+        self.regions_asked().next()?;
+        let holder = |is: &Is| matches!(is, Is::Token { .. } | Is::Shield);
+        self.nodes.iter().flatten().find(|node| holder(&node.is)).map(|node| node.site)
+    }
+
     /// Catches that fired and that nobody polls.
     fn skip_unpolled(&mut self, quiet: bool) {
         let patience = PATIENCE + self.nodes.len();
@@ -99,6 +109,10 @@ impl Tree {
             (demand.passed, demand.fresh) = (passed, true);
         }
         let demand = self.demand(region).expect("one that waits");
+        if !demand.missed.is_empty() {
+            self.catch_up(region, below, innermost, delivery);
+        }
+        let demand = self.demand(region).expect("one that waits");
         if demand.fresh {
             let mut held = !demand.passed.is_empty() || self.is_held(region);
             for id in innermost {
@@ -113,12 +127,60 @@ impl Tree {
             }
             let slot = self.slot(region);
             if held {
-                self.demand_mut(region).fresh = false;
+                // Others have it; to these it comes when what shields in them has ended.
+                let missed =
+                    innermost.iter().filter(|id| self.is_around_a_shield(**id, region, below));
+                let missed = missed.copied().collect();
+                let demand = self.demand_mut(region);
+                (demand.fresh, demand.missed) = (false, missed);
             } else if below.shield[slot] == 0 && below.catch[slot] == 0 {
                 return self.fire_region(region, below, delivery);
             }
         }
         self.lead_out(region, below, delivery);
+    }
+
+    /// Catches that a request has passed by, because of a shield in them, hear of it when that ends; or those that
+    /// they are around by then.
+    fn catch_up(
+        &mut self,
+        region: NodeId,
+        below: &mut Below,
+        innermost: &[NodeId],
+        delivery: &mut Delivery,
+    ) {
+        let mut missed = std::mem::take(&mut self.demand_mut(region).missed);
+        missed.retain(|id| self.is_armed(*id) && self.is_open_to(*id, region));
+        for id in &missed {
+            let inside =
+                innermost.iter().filter(|inner| self.ancestors_from(**inner).any(|a| a == *id));
+            for inner in inside.copied().collect::<Vec<_>>() {
+                let shields = below.shield[id.index()] > 0 || below.shield[inner.index()] > 0;
+                if shields || !self.is_armed(inner) || !self.is_open_to(inner, region) {
+                    continue;
+                }
+                if let Some(inner) = self.who_hears(inner, region, below) {
+                    self.fire(inner, region, below, delivery);
+                }
+            }
+        }
+        missed.retain(|id| below.shield[id.index()] > 0);
+        self.demand_mut(region).missed = missed;
+    }
+
+    /// An innermost catch that cannot hear of this region's request yet, and to which nobody will pass it on.
+    fn is_around_a_shield(&self, id: NodeId, region: NodeId, below: &Below) -> bool {
+        let passes = |other: NodeId| match self.node(other).is {
+            Is::Token { region: Some(r), void: false, .. } => r == region,
+            _ => self.has_fired_for(other, region),
+        };
+        let mut inside = self.ids().filter(|other| self.ancestors(*other).any(|above| above == id));
+        let passed = &self.demand(region).expect("one that waits").passed;
+        below.shield[id.index()] > 0
+            && self.is_armed(id)
+            && self.is_open_to(id, region)
+            && !inside.any(passes)
+            && !passed.iter().any(|floor| self.ancestors_from(*floor).any(|above| above == id))
     }
 
     /// Usually the catch itself. A waiter in a cleanup is left alone, and a catch around it in the same
@@ -143,15 +205,21 @@ impl Tree {
     }
 
     /// The tokens inside a region in whose cleanup a node is: it has begun after them, under what they
-    /// stand under. (Another branch of a `join` that has begun later cannot be told from that.)
+    /// stand under, and so has all that is in between. (Another branch of a `join` of which all has begun later cannot be
+    /// told from that.)
     pub(super) fn cleanups_of(&self, id: NodeId, region: NodeId) -> impl Iterator<Item = NodeId> {
         let born = self.node(id).born;
+        let later = move |since: u64, top: NodeId| {
+            let mut way = self.ancestors(id).take_while(move |above| *above != top);
+            way.all(|above| self.node(above).born > since)
+        };
         self.ids().filter(move |token| {
             let node = self.node(*token);
-            let earlier = matches!(node.is, Is::Token { since, .. } if since < born);
-            earlier
+            let Is::Token { since, .. } = node.is else { return false };
+            since < born
                 && *token != id
                 && self.ancestors(id).any(|above| above == node.parent)
+                && later(since, node.parent)
                 && self.ancestors(*token).any(|above| above == region)
         })
     }
@@ -208,6 +276,7 @@ impl Tree {
         let demand = region.demand.as_mut().expect("one that waits");
         demand.fresh = false;
         demand.passed.clear();
+        demand.missed.clear();
         if id == NodeId::ROOT {
             return self.condemn();
         }
