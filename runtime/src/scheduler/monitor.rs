@@ -47,6 +47,7 @@ use super::table::{Entry, Seen, Table};
 use super::tally::Count;
 use crate::io::driver;
 use crate::primitive::{AtomicBool, AtomicU64, Ordering};
+use crate::task::TaskInfo;
 use crate::task::cell::contained;
 
 const PERIOD: Duration = Duration::from_millis(5);
@@ -263,7 +264,9 @@ impl Sampler {
                 }
                 before => {
                     over(before, entry);
-                    self.polls[i] = Some(Poll { seen, since: now, reported: false });
+                    // (Not `now`: this thread may have stood still since, and the poll begun meanwhile.)
+                    let since = crate::primitive::now();
+                    self.polls[i] = Some(Poll { seen, since, reported: false });
                     polls.stuck += usize::from(gives_way);
                 }
             }
@@ -276,7 +279,9 @@ impl Sampler {
         let Some(poll) = &mut self.polls[worker] else { return };
         let elapsed = now - poll.since;
         if !poll.reported && elapsed >= self.stalls.threshold() {
-            if let Some(task) = entry.polling.info() {
+            // (It may have returned since it was seen: then that is another one, or nobody knows whose.)
+            let is_it = |_: &TaskInfo| entry.polling.seen() == Some(poll.seen);
+            if let Some(task) = entry.polling.info().filter(is_it) {
                 poll.reported = true;
                 self.scheduler.monitor.stalls.fetch_add(1, Ordering::Relaxed);
                 self.stalls.report(self.scheduler, task, elapsed);
@@ -377,6 +382,7 @@ mod tests {
 
     use super::*;
     use crate::io::{self as filch_io, Door};
+    use crate::scheduler::stall::OnStall;
     use crate::scheduler::worker::Worker;
     use crate::scheduler::{Cause, OnWorkers, schedule};
     use crate::task::{Runnable, cell};
@@ -405,6 +411,10 @@ mod tests {
     }
 
     fn stuck(starts: fn() -> io::Result<()>) -> Stuck {
+        stuck_and_told(starts, Stalls::new(Duration::MAX, None))
+    }
+
+    fn stuck_and_told(starts: fn() -> io::Result<()>, stalls: Stalls) -> Stuck {
         let scheduler = Scheduler::obtain(1);
         let table = Arc::new(Table::new(1));
         let worker = Worker::new(scheduler, Arc::clone(&table), 0, None);
@@ -419,7 +429,6 @@ mod tests {
                 starts()
             }
         };
-        let stalls = Stalls::new(Duration::MAX, None);
         let sampler = Sampler::new(scheduler, table, 1, stalls, Box::new(start));
         Stuck { sampler, scheduler, started, _worker: worker }
     }
@@ -439,6 +448,23 @@ mod tests {
         assert_eq!(starts(&[false, true, false]), [1], "but still stuck");
         assert_eq!(starts(&[false, true, true]), [1], "late again");
         assert_eq!(starts(&[true, true]), [1], "always late");
+    }
+
+    #[test]
+    fn time_before_a_poll_was_seen_does_not_count_however_long_the_sample_took() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tells = Arc::clone(&told);
+        let hook = OnStall(Arc::new(move |stall| tells.lock().unwrap().push(stall.elapsed)));
+        let mut this = stuck_and_told(|| Ok(()), Stalls::new(HOUR, Some(hook)));
+        let begins = Instant::now();
+        // Its clock was read, and then it stood still; the poll began only then.
+        this.sampler.sample(begins.checked_sub(HOUR).unwrap_or(begins), false);
+        this.sampler.sample(Instant::now(), false);
+        assert_eq!(*told.lock().unwrap(), [], "nobody has been in a poll for an hour");
+        this.sampler.sample(Instant::now() + 2 * HOUR, false);
+        this.sampler.sample(Instant::now() + 3 * HOUR, false);
+        assert_eq!(told.lock().unwrap().len(), 1, "once");
     }
 
     #[test]
