@@ -139,12 +139,13 @@ impl Entry {
 impl PollingNow {
     #[inline]
     pub(super) fn set(&self, task: &Header) {
-        self.site.store(task.site());
-        self.id.store(task.id().as_u64(), Ordering::Relaxed);
-        self.polls.add(1);
+        // First, for whoever sees the poll asks for its name.
         if task.extra().is_some_and(Extra::is_named) {
             self.note_name(task);
         }
+        self.site.store(task.site());
+        self.id.store(task.id().as_u64(), Ordering::Relaxed);
+        self.polls.add(1);
     }
 
     #[cold]
