@@ -38,6 +38,9 @@ const LAST_PORTION: usize = 4096;
 /// So many portions a turn takes from one shard that is filled at the same time.
 const PATIENCE: usize = 64;
 
+/// Of the memory for items between shard and heap so much is kept.
+const KEPT: usize = 4096;
+
 pub(crate) type AroundWakes = dyn Fn(&mut dyn FnMut()) + Send + Sync;
 
 /// What all handles of a timer, and its thread, share.
@@ -228,7 +231,6 @@ impl Turning {
         for (number, shard) in core.shards.iter().enumerate() {
             for portion in 1.. {
                 let visit = shard.visit(now, number as u32, PORTION, &mut self.scratch);
-                self.push_scratch();
                 compact |= visit.compact;
                 if visit.wanted > now {
                     self.phantom = self.phantom.min(visit.wanted);
@@ -238,6 +240,7 @@ impl Turning {
                 }
             }
         }
+        self.push_scratch();
         compact
     }
 
@@ -291,9 +294,8 @@ impl Turning {
     }
 
     fn push_scratch(&mut self) {
-        for item in self.scratch.drain(..) {
-            self.heap.push(item);
-        }
+        self.heap.append(&mut self.scratch);
+        self.scratch.shrink_to(KEPT);
     }
 
     fn compact(&mut self, core: &Core) {
