@@ -221,16 +221,12 @@ impl Sleep {
         }
     }
 
-    /// As [`poll_deadline`](Sleep::poll_deadline), of something that may have woken this very waker already: then it
-    /// is polled again soon, and the timer need not know of it yet.
+    /// Has this very waker been woken already, by something inside? Then it is polled again soon, and the timer need
+    /// not know of it yet: once, and only if there is much time left.
     #[inline]
-    pub(crate) fn poll_deadline_around(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if polling::is_woken(cx.waker())
+    pub(crate) fn is_put_off(&mut self, cx: &Context<'_>) -> bool {
+        polling::is_woken(cx.waker())
             && context::with(|handle| self.entry.defer(handle.timer())) == Some(true)
-        {
-            return Poll::Pending;
-        }
-        self.poll_deadline(cx)
     }
 
     fn note(&self, polled: Poll<()>) -> Poll<()> {

@@ -12,6 +12,10 @@
 //! on has asked to be polled again, and can only be so through this. With another waker, one of a combinator that polls only
 //! those of its futures that were woken, a wake-up of the task says nothing.
 //!
+//! With a catch inside it is the same, and the timeout takes its place in the tree as late: nobody but the timer makes it ask,
+//! so until it is registered there is nothing to ask. A timeout around a catch that yields once: 375 → 178 ns of CPU (tokio, which
+//! has no catches: 195); with four workers as with two, for it was never a matter of threads.
+//!
 //! Not tried further: to compute the deadline from a time that the worker read some polls ago, which saves the 23 ns of the
 //! clock. It would have to be corrected by how old that time may be, that is by how long a poll may take.
 //!
@@ -252,7 +256,10 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(value));
         }
         let Some(deadline) = this.deadline else { return Poll::Pending };
-        if polling::stamp() == before && deadline.poll_deadline_around(cx).is_pending() {
+        // (Put off also if there is somebody inside who would be asked: until it is registered, nothing asks.)
+        if deadline.is_put_off(cx)
+            || polling::stamp() == before && deadline.poll_deadline(cx).is_pending()
+        {
             return Poll::Pending;
         }
         this.after_pending(before, cx);
@@ -282,7 +289,8 @@ impl<F: Future> Parts<'_, F> {
         let polled = future.expect("polled after it was ready").poll(cx);
         drop(guard);
         match polled {
-            Poll::Ready(value) if self.place.is_ridden() => {
+            // (Nobody but this asks its region, and not before the time is up.)
+            Poll::Ready(value) if *self.expired && self.place.is_ridden() => {
                 drop(value);
                 self.end(Err(Elapsed(())))
             }

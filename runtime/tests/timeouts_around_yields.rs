@@ -1,4 +1,5 @@
-//! A timeout around something that has woken the task is registered late, if ever: but it ends on time.
+//! A timeout around something that has woken the task is registered late, if ever: but it ends on time. So it is with a catch
+//! inside: the timeout takes no place above it before it is registered, but asks it when the time is up.
 
 mod support;
 
@@ -7,9 +8,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use filch::time::{advance, now};
-use filch::{Handle, timeout, yield_now};
+use filch::{Handle, catch_cancel, timeout, yield_now};
 use support::manual::{MS, S, manual};
 
 /// How many timers the runtime has.
@@ -100,6 +102,87 @@ fn a_neighbour_that_wakes_the_task_delays_nothing() {
         // (A yield that is over must not be polled again: this one is, and is ready again.)
         assert!(both.await.is_err());
         assert_eq!(now() - start, 2 * S);
+    });
+}
+
+#[test]
+fn a_yield_in_a_catch_registers_nothing() {
+    manual(async || {
+        let before = timers_before().await;
+        let result = timeout(
+            60 * S,
+            catch_cancel(async move {
+                yield_now().await;
+                assert_eq!(timers(), before, "it is polled again anyway");
+                yield_now().await;
+                assert_eq!(timers(), before + 1);
+            }),
+        );
+        assert!(result.await.unwrap().is_ok());
+        assert_eq!(timers(), before);
+    });
+}
+
+#[test]
+fn a_catch_that_began_before_its_timeout_was_registered_cleans_up() {
+    manual(async || {
+        let start = now();
+        let mut cleaned_up = false;
+        let result = timeout(2 * S, async {
+            let endless = async {
+                yield_now().await;
+                pending::<()>().await;
+            };
+            let token = catch_cancel(endless).await.unwrap_err();
+            filch::sleep(S).await;
+            cleaned_up = true;
+            token.resume().await
+        });
+        assert!(result.await.is_err());
+        assert!(cleaned_up);
+        assert_eq!(now() - start, 3 * S, "the timeout waits for the cleanup");
+    });
+}
+
+/// When a catch inside two timeouts hears of it.
+async fn asked_after(inner: Duration, outer: Duration) -> (Duration, bool) {
+    let start = now();
+    let mut heard_after = Duration::MAX;
+    let inside = async {
+        let endless = async {
+            yield_now().await;
+            pending::<()>().await;
+        };
+        let token = catch_cancel(endless).await.unwrap_err();
+        heard_after = now() - start;
+        token.resume().await
+    };
+    let result = timeout(outer, timeout(inner, inside)).await;
+    (heard_after, result.is_ok())
+}
+
+#[test]
+fn of_two_timeouts_around_a_catch_each_asks_it_at_its_time() {
+    manual(async || {
+        assert_eq!(asked_after(2 * S, 3 * S).await, (2 * S, true), "the inner one reports");
+        assert_eq!(asked_after(3 * S, 2 * S).await, (2 * S, false), "the outer one reports");
+    });
+}
+
+#[test]
+fn a_task_that_is_cancelled_before_its_timeout_was_registered_cleans_up() {
+    manual(async || {
+        let task = filch::spawn(timeout(60 * S, async {
+            let inside = async {
+                filch::task::current().unwrap().cancel();
+                yield_now().await;
+            };
+            let token = catch_cancel(inside).await.unwrap_err();
+            yield_now().await;
+            token.uncancel();
+            "cleaned up"
+        }));
+        assert_eq!(task.await.unwrap().unwrap(), "cleaned up");
     });
 }
 

@@ -70,8 +70,13 @@ impl Place {
         let parent = polling::node();
         if self.linked.is_none() {
             let Some(task) = task_here() else { return Entered::Poll(None) };
+            // (Cloned before the lock: it may be foreign code.)
+            let waker = waker.clone();
             let mut tree = task.header().extra_or_new().tree();
             let id = tree.link(self.kind, parent, self.site);
+            // The first visit at once: nothing can have been asked of it, and there is no waker yet.
+            let _ = tree.visit(id, parent, polling::next_stamp(), &waker);
+            tree.set_waker(id, waker);
             let hears = matches!(self.kind, Kind::Catch | Kind::Waiter) && tree.is_waited_on();
             drop(tree);
             if hears {
@@ -79,6 +84,7 @@ impl Place {
                 task.request();
             }
             self.linked = Some(Linked { task, id });
+            return Entered::Poll(Some(polling::enter_node(id)));
         }
         let linked = self.linked.as_ref().expect("it was just made");
         match linked.visit(parent, waker) {
