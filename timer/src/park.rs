@@ -52,9 +52,9 @@ impl Parker {
         }
     }
 
-    /// Sleeps until there is news (and takes it), until `limit`, or until stopped.
-    pub(crate) fn park(&self, limit: Option<Instant>) {
-        self.sleep(limit, true);
+    /// Sleeps until there is news (and takes it), until `limit`, or until stopped. Was there news?
+    pub(crate) fn park(&self, limit: Option<Instant>) -> bool {
+        self.sleep(limit, true)
     }
 
     /// Sleeps until `limit` or until stopped; news waits for the next [`Parker::park`].
@@ -62,7 +62,7 @@ impl Parker {
         self.sleep(Some(limit), false);
     }
 
-    fn sleep(&self, limit: Option<Instant>, for_news: bool) {
+    fn sleep(&self, limit: Option<Instant>, for_news: bool) -> bool {
         let mut state = self.state.lock();
         state.parked += u32::from(for_news);
         loop {
@@ -81,8 +81,6 @@ impl Parker {
             }
         }
         state.parked -= u32::from(for_news);
-        if for_news {
-            state.news = false;
-        }
+        for_news && std::mem::take(&mut state.news)
     }
 }

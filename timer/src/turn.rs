@@ -22,7 +22,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, contain};
 use crate::clock::{self, Clock, NEVER};
@@ -146,17 +146,48 @@ impl Core {
 
     /// Sleeps until news, until it is `wake`, or until `wish` has passed; and never wakes up for a
     /// turn before the gap since the last one is over.
+    ///
+    /// Each time a thread sleeps and gets up by the clock costs it some 20 to 25 µs of processor time. So a wish that comes in
+    /// the gap waits for its end from the beginning, instead of sleeping twice; and news in the gap is looked at
+    /// at once, if only for the first: if it is not due before the gap is over, a turn then would be for nothing. With five tasks
+    /// that sleep 1 to 20 ms the thread slept 1.47 times for each sleep, and does 1.25 times; the program's CPU was 1.68 of tokio's,
+    /// and is 1.48. (Of the 1.25, 0.87 find something due, about 0.2 are news, the rest the monitor's samples.)
     pub(crate) fn park(&self, wake: Option<u64>, wish: Option<Duration>) {
-        let manual = self.clock.is_manual();
-        let wake = if manual { None } else { wake.and_then(clock::from_ns) };
         let wish = wish.and_then(|wish| crate::primitive::now().checked_add(wish));
-        self.parker.park(wake.into_iter().chain(wish).min());
-        if self.min_gap > 0 && !manual {
-            let gap_over = self.last_turn.load(Ordering::Relaxed).saturating_add(self.min_gap);
-            if let Some(gap_over) = clock::from_ns(gap_over) {
-                self.parker.nap(gap_over);
-            }
+        if self.clock.is_manual() {
+            self.parker.park(wish);
+            return;
         }
+        let gap_over = || {
+            let last = self.last_turn.load(Ordering::Relaxed);
+            let has_gap = self.min_gap > 0 && last > 0;
+            has_gap.then(|| clock::from_ns(last.saturating_add(self.min_gap))).flatten()
+        };
+        let until = |wake: Option<u64>| {
+            let first = wake.and_then(clock::from_ns).into_iter().chain(wish).min();
+            first.max(gap_over().filter(|_| first.is_some()))
+        };
+        let news = self.parker.park(until(wake));
+        let is_early = |end: &Instant| crate::primitive::now() < *end;
+        if news && gap_over().is_some_and(|end| is_early(&end)) {
+            let plan = self.plan_again();
+            self.parker.park(until(wake.into_iter().chain(plan).min()));
+        }
+        if let Some(gap_over) = gap_over().filter(is_early) {
+            self.parker.nap(gap_over);
+        }
+    }
+
+    /// A turn as of the time of the last one: nothing more is due by then, but what came since is in the plan.
+    fn plan_again(&self) -> Option<u64> {
+        let mut batch = Batch::new();
+        let mut turning = self.turning.lock();
+        let last = self.last_turn.load(Ordering::Relaxed);
+        let (next, more) = turning.turn(self, last, &mut batch);
+        drop(turning);
+        // (If the last one was somebody else's, and stopped half-way.)
+        self.wake(&mut batch);
+        if more { Some(last) } else { next }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {

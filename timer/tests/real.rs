@@ -102,6 +102,41 @@ fn the_thread_sleeps_until_it_is_needed_and_wakes_for_news() {
     assert_eq!(timer.stats().heap, 0);
 }
 
+/// How many turns there were before the one that ends a sleep which is longer than the gap, and was news within it.
+fn turns_before_a_sleep_is_over(gap: Duration) -> usize {
+    let (turns, before) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let timer = Timer::builder()
+        .around_wakes({
+            let (turns, before) = (turns.clone(), before.clone());
+            move |wakes| {
+                before.store(turns.load(Ordering::Relaxed), Ordering::Relaxed);
+                wakes();
+            }
+        })
+        .min_gap(gap)
+        .each_turn({
+            let turns = turns.clone();
+            move || {
+                turns.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        })
+        .start()
+        .unwrap();
+    while turns.load(Ordering::Relaxed) == 0 {
+        thread::yield_now();
+    }
+    block_on(timer.sleep(3 * gap));
+    before.load(Ordering::Relaxed)
+}
+
+#[test]
+fn news_in_the_gap_is_no_reason_for_a_turn_at_its_end() {
+    // One when it started, and none after that. (One more if the machine was so busy that the gap was over before the sleep
+    // was made, which does not happen each time.)
+    assert!((0..20).any(|_| turns_before_a_sleep_is_over(ms(100)) == 1), "turns for nothing");
+}
+
 #[test]
 fn compaction_under_churn() {
     let timer = Timer::builder().shards(2).start().unwrap();
