@@ -29,6 +29,8 @@ pub(crate) fn round(crew: &Crew, mut rng: Rng) {
         .spare_workers(rng.usize(0..4))
         .blocking_keep_alive(Duration::from_millis(rng.u64(1..200)))
         .compute_threads(1)
+        // (Lowered threads get what nobody else wants: on a full machine nothing for minutes, and here somebody waits.)
+        .compute_nice(0)
         .stall_threshold(Duration::from_millis(rng.u64(5..200)))
         .on_stall(|_| {})
         .on_unhandled_failure(|_| {})
@@ -71,7 +73,15 @@ pub(crate) fn round(crew: &Crew, mut rng: Rng) {
         // (Asked, nobody else is told of panics.)
         match Patience::new(SOON).join(&mut task) {
             Some(result) => drop(crew.expect_planned(result)),
-            None => crew.world.wrong(format!("a task of a runtime that was {how} has no end")),
+            None => {
+                let late = Patience::new(4 * SOON).join(&mut task).is_some();
+                crew.world.wrong(format!(
+                    "a task of a runtime that was {how} had no end within {SOON:?} of running time ({}): {:?}{}",
+                    if late { "it had one later" } else { "nor later" },
+                    task.task().info(),
+                    if manual { ", manual clock" } else { "" },
+                ));
+            }
         }
     }
     crew.step("stops the meddlers");
