@@ -423,7 +423,7 @@ fn stalls_are_reported_all_of_them_and_no_others() {
     let name = |chain: u32, others: u32| format!("slow {others} of {chain}");
     for chain in 0..2 {
         let named = filch::task::Builder::new().name(name(chain, OTHERS));
-        drop(runtime.block_on(async { named.spawn(stalls(Arc::clone(&hear), OTHERS, chain)) }));
+        runtime.block_on(async { drop(named.spawn(stalls(Arc::clone(&hear), OTHERS, chain))) });
     }
     let mut fine = Vec::new();
     let is_over = |chain| {
