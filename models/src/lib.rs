@@ -5,6 +5,7 @@
 //! this package's tests, on stable Rust and for seconds, and by the targets in `fuzz/`, for as long as one
 //! likes. See `README.md`.
 
+pub mod branches;
 #[cfg(unix)]
 pub mod net;
 pub mod source;

@@ -125,3 +125,8 @@ fn tasks() {
 fn net() {
     check(filch_models::net::TARGET, 300);
 }
+
+#[test]
+fn branches() {
+    check(filch_models::branches::TARGET, 1000);
+}
