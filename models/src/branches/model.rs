@@ -162,14 +162,12 @@ pub(super) fn run(program: &Program) -> Result<Log, Tie> {
     if model.tie { Err(Tie) } else { Ok(model.log) }
 }
 
-/// Does a zip keep a token, or a group's body or a cleanup with one in it?
+/// Does a zip keep a token? (One of a request that was taken back shields as well: its cleanup may be going on.)
 fn keeps(model: &Model, run: &Run<'_>) -> bool {
     match run {
         Run::Both { runs, ended, .. } => {
             let is_token = |value: &Value| {
-                value.is_some_and(|node| {
-                    matches!(model.nodes[node].is, Is::Token { void: false, .. })
-                })
+                value.is_some_and(|node| matches!(model.nodes[node].is, Is::Token { .. }))
             };
             ended.iter().flatten().any(is_token) || runs.iter().any(|run| keeps(model, run))
         }
