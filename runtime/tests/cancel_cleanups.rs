@@ -218,12 +218,17 @@ fn a_token_spent_in_its_branch_or_returned_to_a_try_zip_lets_the_other_branch_en
                 let runner = spawn(async move {
                     let caught = returns_its_token();
                     let other = ends_by_being_dropped(kind);
+                    let other_result = async {
+                        other.await;
+                        Ok::<_, Cancelled>(())
+                    };
                     match way {
-                        0 => _ = zip(async { drop(caught.await) }, other).await,
+                        0 => drop(zip(async { drop(caught.await) }, other_result).await),
                         1 => {
-                            _ = zip(async { caught.await.unwrap_err().resume().await }, other).await
+                            let resumes = async { caught.await.unwrap_err().resume().await };
+                            zip(resumes, other_result).await;
                         }
-                        _ => _ = try_zip(caught, async { Ok::<_, Cancelled>(other.await) }).await,
+                        _ => drop(try_zip(caught, other_result).await),
                     }
                     pending::<()>().await;
                 });
