@@ -91,6 +91,8 @@ fn check(target: Target, cases: u64) {
         cases: u32::try_from(cases).unwrap(),
         failure_persistence: None,
         max_shrink_iters: 20_000,
+        // A program of sockets that hangs takes 20 s each time.
+        max_shrink_time: 120_000,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &key);
