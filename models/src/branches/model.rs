@@ -295,6 +295,7 @@ impl Model {
                     self.take_token(node);
                     body.take().into_iter().for_each(|body| self.drop_run(*body));
                     self.ask(members);
+                    self.look_again();
                     *stage = Stage::Caught;
                 }
                 if *stage == Stage::Passed && self.demand.is_some() {
@@ -304,6 +305,7 @@ impl Model {
                     let value = self.poll(running, node)?;
                     value.into_iter().for_each(|token| self.unlink(token));
                     *body = None;
+                    self.look_again();
                 }
                 if members.each.iter().any(|one| one.1 > self.now) {
                     return None;

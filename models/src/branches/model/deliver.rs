@@ -8,6 +8,11 @@ impl Model {
         self.clock
     }
 
+    /// A body has ended, which is a region: a request that waits is looked at again.
+    pub(super) fn look_again(&mut self) {
+        self.poked |= self.waits();
+    }
+
     fn waits(&self) -> bool {
         self.demand.as_ref().is_some_and(Demand::waits)
     }
