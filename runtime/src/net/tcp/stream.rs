@@ -169,7 +169,8 @@ impl TcpStream {
     }
 
     /// Ends the writing direction: the peer reads what was written and then finds the end. As
-    /// [`close`](TcpStream::close), through a reference.
+    /// [`close`](TcpStream::close), through a reference. Another
+    /// task that waits for room to write fails.
     ///
     /// # Errors
     ///

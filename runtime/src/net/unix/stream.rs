@@ -164,7 +164,8 @@ impl UnixStream {
     }
 
     /// Ends the writing direction: the peer reads what was written and then finds the end. As
-    /// [`close`](UnixStream::close), through a reference.
+    /// [`close`](UnixStream::close), through a reference. Another
+    /// task that waits for room to write fails.
     ///
     /// # Errors
     ///
