@@ -53,8 +53,9 @@ pub(crate) fn elapsed(since: Instant) -> Duration {
 #[inline(always)]
 pub(crate) fn fence_after_exchange() {
     #[cfg(all(target_arch = "x86_64", not(any(filch_loom, miri))))]
-    std::sync::atomic::compiler_fence(Ordering::SeqCst);
-    #[cfg(not(all(target_arch = "x86_64", not(any(filch_loom, miri)))))]
+    use std::sync::atomic::compiler_fence as fence;
+    // (Each caller says by a tag of its own who relies on it.)
+    // [exchange-fence] partner: announce-fence, stop-fence.
     fence(Ordering::SeqCst);
 }
 

@@ -106,7 +106,8 @@ fn parts(code: &str) -> usize {
     if code.starts_with("use ") {
         return 0;
     }
-    let fences = usize::from(code.contains("notify_fence()") && !words().any(|word| word == "fn"));
+    let is_fence = code.contains("notify_fence()") || code.contains("fence_after_exchange()");
+    let fences = usize::from(is_fence && !words().any(|word| word == "fn"));
     let strong = words().map(|word| match word {
         "Acquire" | "Release" | "SeqCst" => 1,
         "AcqRel" => 2,
