@@ -1,16 +1,18 @@
 //! Where tasks come in from outside the workers.
 //!
 //! Pushers only ever exchange the top of a stack, so none of them can hold a worker up, however
-//! long it is preempted. Workers take everything at once, turn it round into the order of arrival,
-//! and share it from there under a lock that only workers take. (crossbeam's injector was not
+//! long it is preempted. Workers take everything at once, note it in a list, newest first,
+//! and share it from that list's end under a lock that only workers take. (crossbeam's injector was not
 //! taken: a pusher preempted between reserving its slot and writing it makes workers spin.)
 //!
 //! A push is one exchange, and on x86-64 the fence before its notice is that same exchange (a fence behind it, and a count of
 //! pushes that all threads shared, made `remote_spawn` with 16 threads 6 % slower and `spawn_many_local` 8 %: medians of
 //! 205 and 108 interleaved rounds on a busy machine; with 2 and 4 threads there was no difference). Tried: asking for the two cache
 //! lines of each task of a share while it is moved to the deque (1 to 3 % slower). And four stacks, one for a thread, each on lines
-//! of its own, looked at in turn: 3 % faster with 16 threads, no difference with 2, 8 % slower with 4. What is largest then is the
-//! way through the stack when it is turned round (16 to 21 %), each task of which comes from the cache of whoever pushed it.
+//! of its own, looked at in turn: 3 % faster with 16 threads, no difference with 2, 8 % slower with 4. What was largest then was the
+//! way through the stack (16 to 21 %), each task of which comes from the cache of whoever pushed it. Workers went it twice, to turn the
+//! links round and to follow them; now they note the tasks on the first way (`remote_spawn` with 2 threads 8 % faster, with 4
+//! threads 3 %, with 16 as before, `spawn_many_local` 4 to 8 %).
 
 use std::collections::VecDeque;
 
@@ -30,7 +32,8 @@ pub(crate) struct Injector {
 
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    tasks: Chain,
+    /// The oldest last.
+    tasks: Vec<Runnable>,
     /// What was turned round only to be counted.
     behind: VecDeque<Chain>,
 }
@@ -49,7 +52,8 @@ impl Ready {
 
     #[cold]
     fn next_behind(&mut self) -> Option<Runnable> {
-        self.tasks = self.behind.pop_front()?;
+        self.tasks.extend(self.behind.pop_front()?);
+        self.tasks.reverse();
         self.tasks.pop()
     }
 }
@@ -65,6 +69,9 @@ impl Iterator for Ready {
         }
     }
 }
+
+/// Of the memory for a peak so much is kept, in tasks.
+const KEPT: usize = 4096;
 
 /// What a worker got.
 #[derive(Debug)]
@@ -107,13 +114,16 @@ impl Injector {
         }
         let mut ready = self.ready.lock();
         if ready.len() == 0 {
-            ready.tasks = self.incoming.take_all();
+            self.incoming.take_all_into(&mut ready.tasks);
         }
         let before = ready.len();
         let share = share(before);
         let first = ready.next()?;
         ready.by_ref().take(share.saturating_sub(1)).for_each(|task| to.push(task));
         let left = ready.len();
+        if left == 0 {
+            ready.tasks.shrink_to(KEPT);
+        }
         // Relaxed: whoever must not miss this looks after a fence (see the sleep protocol).
         self.left.store(left, Ordering::Relaxed);
         Some(Popped { first, taken: before - left, left: left > 0 })

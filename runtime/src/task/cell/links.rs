@@ -254,17 +254,30 @@ impl Stack {
 
     /// Everything pushed so far, oldest first.
     pub(crate) fn take_all(&self) -> Chain {
+        Chain::reversed(self.take_top())
+    }
+
+    /// Everything pushed so far, oldest last. (Each task is touched once: a chain is turned round, and followed once more later.)
+    pub(crate) fn take_all_into(&self, tasks: &mut Vec<Runnable>) {
+        let mut top = self.take_top();
+        while let Some(task) = top {
+            top = link(task);
+            tasks.push(Runnable(task));
+        }
+    }
+
+    fn take_top(&self) -> Option<NonNull<Header>> {
         let mut top = self.0.load(Ordering::Relaxed);
         loop {
             if top.is_null() || top == closed() {
-                return Chain::default();
+                return None;
             }
             let null = ptr::null_mut();
             // Acquire: partner is the Release of `push`. (Pushes below the newest are reached
             // through the release sequence that their successors' exchanges continue.)
             // [stack-take]
             match self.0.compare_exchange_weak(top, null, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Chain::reversed(NonNull::new(top)),
+                Ok(_) => return NonNull::new(top),
                 Err(found) => top = found,
             }
         }
