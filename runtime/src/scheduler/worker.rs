@@ -361,6 +361,7 @@ impl Worker {
 
     /// A turn of the timer is taken by one worker as a whole, up to a limit.
     fn take_due(&self, set: &WorkerSet) -> Option<Runnable> {
+        let others_wait = !self.queue.is_empty();
         let popped = set.due.pop(&self.queue, DUE)?;
         // (Not counted in its own queue: thieves are there already.)
         self.entry.tally.due.add(popped.taken as u64);
@@ -369,6 +370,12 @@ impl Worker {
         }
         if !self.queue.is_empty() {
             self.set_batch(Some(Alone::new(BATCH_ALONE, usize::MAX)));
+        }
+        if others_wait {
+            // Behind those who have waited longer. (Sockets' tasks come this way, too, from the monitor: 50 connections, a
+            // millisecond in each poll. With one new task in four polls preferred, 1 % waited for more than 111 others; so, 95.)
+            self.queue.push(popped.first);
+            return self.queue.pop();
         }
         Some(popped.first)
     }
