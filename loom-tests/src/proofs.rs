@@ -306,6 +306,16 @@ mod runtime {
     }
 
     #[test]
+    fn spare_return() {
+        Proof::of("spare: summon ∥ return ∥ rest", spare::summon_return_rest)
+            .and("summon ∥ return ∥ park", spare::summon_return_park)
+            .preemptions(1)
+            .about(&[])
+            .seeded("park-without-a-look", "deadlock")
+            .check();
+    }
+
+    #[test]
     fn spare_dismiss() {
         Proof::of("spare: dismiss ∥ the runtime drains", spare::dismiss_drain)
             .and("dismiss ∥ it has a task", spare::dismiss_with_task)
@@ -505,6 +515,7 @@ mod deep {
         runtime::monitor_stops
         runtime::driver_spare_worker
         runtime::spare_summon
+        runtime::spare_return
         runtime::spare_dismiss
         runtime::spare_slot
         runtime::worker_parks

@@ -41,6 +41,7 @@ use filch_loom_primitive::run::Twin;
 
 use self::child::{Fate, Found, Order, Outcome};
 pub(crate) use self::deep::again;
+use self::report::Explored;
 pub(crate) use self::report::{Report, Row, Verdict};
 use self::source::Sources;
 
@@ -211,7 +212,12 @@ impl Proof {
                 });
                 continue;
             };
-            report.models.push((model.name, found.executions, outcome.seconds));
+            report.models.push(Explored {
+                name: model.name,
+                preemptions: deep::preemptions(self),
+                executions: found.executions,
+                seconds: outcome.seconds,
+            });
             asked.extend(found.asked);
             whims.extend(found.whims);
             for met in found.met {
@@ -283,7 +289,7 @@ impl Proof {
         // For an ordering the smallest first: many make any of them fail.
         let cheap_first = |models: &[usize]| {
             let mut models = models.to_vec();
-            models.sort_by_key(|model| report.models[*model].1);
+            models.sort_by_key(|model| report.models[*model].executions);
             models
         };
         let all_models: Vec<usize> = (0..self.models.len()).collect();

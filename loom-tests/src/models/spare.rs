@@ -16,7 +16,7 @@ use crate::scheduler::table::{Entry, Table};
 use crate::scheduler::{Cause, OnWorkers, Scheduler, schedule};
 use crate::task::{Runnable, cell};
 
-/// A runtime with one worker.
+/// A runtime with one worker, or two.
 struct Team {
     scheduler: &'static Scheduler,
     table: Arc<Table>,
@@ -31,13 +31,19 @@ const STACK: usize = 0x2000;
 impl Team {
     /// With its worker, and the spare one, who are awake.
     fn new() -> (Team, Worker, Worker) {
+        let (team, [regular, spare]) = Team::of();
+        (team, regular, spare)
+    }
+
+    /// The last of these workers is the spare one.
+    fn of<const N: usize>() -> (Team, [Worker; N]) {
+        let regular = N - 1;
         // (It is given back to nobody: one is leaked in each execution.)
-        let scheduler = Scheduler::obtain(1);
-        let table = Arc::new(Table::new(1));
-        let [regular, spare] =
-            [0, 1].map(|index| Worker::new(scheduler, Arc::clone(&table), index, None));
-        scheduler.summon(1, None);
-        (Team { scheduler, table, done: Bell::new() }, regular, spare)
+        let scheduler = Scheduler::obtain(regular);
+        let table = Arc::new(Table::new(regular));
+        let workers = std::array::from_fn(|i| Worker::new(scheduler, Arc::clone(&table), i, None));
+        scheduler.summon(regular, None);
+        (Team { scheduler, table, done: Bell::new() }, workers)
     }
 
     fn entry(&self, index: usize) -> &Entry {
@@ -77,7 +83,8 @@ impl Team {
         self.scheduler.close();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         assert!(!self.scheduler.is_work_visible(&self.table, None), "MODEL: nothing is left");
-        assert!(self.entry(0).slot.is_empty() && self.entry(1).slot.is_empty(), "MODEL: nor here");
+        let mut entries = self.table.entries();
+        assert!(entries.all(|(_, entry)| entry.slot.is_empty()), "MODEL: nor here");
     }
 }
 
@@ -113,6 +120,31 @@ pub fn push_returns() {
     team.done.wait();
     team.close([regular]);
     drop(spare);
+}
+
+/// Work is pushed while the worker that was stuck returns and goes to sleep, and the monitor summons the spare one, which
+/// goes to rest: either polls it. (The end is explored elsewhere: from there on loom takes one way.)
+pub fn summon_return_rest() {
+    let (team, regular, spare) = Team::new();
+    team.scheduler.dismiss(1, team.entry(1));
+    let workers = [regular, spare].map(start);
+    team.push(team.task());
+    team.monitor().help(1);
+    team.done.wait();
+    loom::skip_branch();
+    team.close(workers);
+}
+
+/// The same where another worker goes to sleep, too.
+pub fn summon_return_park() {
+    let (team, [returns, parks, spare]) = Team::of();
+    team.scheduler.dismiss(2, team.entry(2));
+    let workers = [returns, parks, spare].map(start);
+    team.push(team.task());
+    team.monitor().help(1);
+    team.done.wait();
+    loom::skip_branch();
+    team.close(workers);
 }
 
 /// A spare worker is needed again while it goes to rest: all sleep in the end, it among them.

@@ -7,13 +7,21 @@ use std::fmt;
 pub(crate) struct Report {
     name: &'static str,
     test: String,
-    /// Name, executions and seconds of each model.
-    pub(super) models: Vec<(&'static str, u64, f64)>,
+    pub(super) models: Vec<Explored>,
     pub(crate) rows: Vec<Row>,
     /// Orderings that were met and are not what the proof is about.
     pub(super) left_out: usize,
     /// Empty if it is a proof.
     pub(crate) problems: Vec<String>,
+    pub(super) seconds: f64,
+}
+
+/// A model that holds.
+#[derive(Debug)]
+pub(super) struct Explored {
+    pub(super) name: &'static str,
+    pub(super) preemptions: usize,
+    pub(super) executions: u64,
     pub(super) seconds: f64,
 }
 
@@ -83,8 +91,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({:.1} s)", self.name, self.seconds)?;
-        for (name, executions, seconds) in &self.models {
-            writeln!(f, "  model \"{name}\": {executions} executions in {seconds:.1} s")?;
+        for Explored { name, preemptions, executions, seconds } in &self.models {
+            let found = format!("{executions} executions in {seconds:.1} s");
+            writeln!(f, "  model \"{name}\": {found} (preemptions \u{2264} {preemptions})")?;
         }
         let widths = self.rows.iter().fold([0; 4], |widths: [usize; 4], row| {
             let lengths = [&row.tag, &row.position, &row.operation, &row.ordering];
