@@ -49,6 +49,7 @@ impl Drop for Entered {
 
 /// Runs `f` with this thread's runtime, if it has one. Outside the borrow: what `f` calls may enter
 /// or leave a runtime.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
     let handle = HANDLE.try_with(|handle| handle.borrow().clone()).ok().flatten();
     handle.map(|handle| f(&handle))

@@ -173,6 +173,7 @@ impl Sleep {
     }
 
     /// From now on, on the clock of this thread's runtime (outside a runtime, the system's).
+    #[inline]
     #[track_caller]
     pub(crate) fn after(duration: Duration) -> Sleep {
         let entry = if context::has_manual_clock() {
