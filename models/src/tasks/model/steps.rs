@@ -248,7 +248,7 @@ impl<'p> Model<'p> {
         }
     }
 
-    /// What a body does to its own task at the very moment at which its members are asked to end
+    /// What a body does to its own task, or passes on to it, at the very moment at which its members are asked to end
     /// comes before their ends, or after.
     pub(super) fn beside_members(&mut self, task: TaskNo) {
         let now = self.now;
@@ -275,6 +275,7 @@ impl<'p> Model<'p> {
     pub(super) fn body_ended(&mut self, task: TaskNo, value: Option<Value>) {
         let place = self.tasks[task].stack.len() - 1;
         if let Some(Value::Token(token)) = value {
+            self.beside_members(task);
             self.drop_token(task, token);
         }
         let Frame::Group { body, errors, panicked, .. } = &mut self.tasks[task].stack[place] else {
