@@ -18,24 +18,45 @@ pub(crate) struct Parker {
 #[derive(Debug)]
 struct State {
     news: bool,
+    /// And somebody wants a turn for itself, be anything due or not.
+    called: bool,
     stopped: bool,
     /// How many sleep here for whom news is a reason to get up. std's condition variable makes a
     /// system call even if nobody waits, so we count.
     parked: u32,
 }
 
+/// What a sleep has ended by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Up {
+    /// Its limit, or the end.
+    Time,
+    News,
+    Call,
+}
+
 impl Parker {
     pub(crate) fn new() -> Parker {
         Parker {
-            state: Mutex::new(State { news: false, stopped: false, parked: 0 }),
+            state: Mutex::new(State { news: false, called: false, stopped: false, parked: 0 }),
             changed: Condvar::new(),
         }
     }
 
     /// Brings news. Never call it under a shard's lock: it may be a system call.
     pub(crate) fn unpark(&self) {
+        self.bring(false);
+    }
+
+    /// News of which nothing can be planned: somebody wants a turn.
+    pub(crate) fn call(&self) {
+        self.bring(true);
+    }
+
+    fn bring(&self, call: bool) {
         let mut state = self.state.lock();
         state.news = !seeded("timer-news-is-no-flag");
+        state.called |= call;
         let parked = state.parked;
         // The woken thread wants this lock: let it go first.
         drop(state);
@@ -52,8 +73,8 @@ impl Parker {
         }
     }
 
-    /// Sleeps until there is news (and takes it), until `limit`, or until stopped. Was there news?
-    pub(crate) fn park(&self, limit: Option<Instant>) -> bool {
+    /// Sleeps until there is news (and takes it), until `limit`, or until stopped.
+    pub(crate) fn park(&self, limit: Option<Instant>) -> Up {
         self.sleep(limit, true)
     }
 
@@ -62,7 +83,7 @@ impl Parker {
         self.sleep(Some(limit), false);
     }
 
-    fn sleep(&self, limit: Option<Instant>, for_news: bool) -> bool {
+    fn sleep(&self, limit: Option<Instant>, for_news: bool) -> Up {
         let mut state = self.state.lock();
         state.parked += u32::from(for_news);
         loop {
@@ -81,6 +102,13 @@ impl Parker {
             }
         }
         state.parked -= u32::from(for_news);
-        for_news && std::mem::take(&mut state.news)
+        if !for_news {
+            return Up::Time;
+        }
+        match (std::mem::take(&mut state.news), std::mem::take(&mut state.called)) {
+            (_, true) => Up::Call,
+            (true, false) => Up::News,
+            (false, false) => Up::Time,
+        }
     }
 }

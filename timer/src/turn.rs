@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::batch::{Batch, contain};
 use crate::clock::{self, Clock, NEVER};
 use crate::heap::{Heap, Item};
-use crate::park::Parker;
+use crate::park::{Parker, Up};
 use crate::primitive::{AtomicU64, Mutex, Ordering, unmodelled};
 use crate::shard::{AWAKE, Claim, Shard, ShardRef};
 
@@ -141,7 +141,7 @@ impl Core {
     }
 
     pub(crate) fn unpark(&self) {
-        self.parker.unpark();
+        self.parker.call();
     }
 
     /// Sleeps until news, until it is `wake`, or until `wish` has passed; and never wakes up for a
@@ -167,9 +167,10 @@ impl Core {
             let first = wake.and_then(clock::from_ns).into_iter().chain(wish).min();
             first.max(gap_over().filter(|_| first.is_some()))
         };
-        let news = self.parker.park(until(wake));
+        let up = self.parker.park(until(wake));
         let is_early = |end: &Instant| crate::primitive::now() < *end;
-        if news && gap_over().is_some_and(|end| is_early(&end)) {
+        // (Who called wants a turn, whatever is planned.)
+        if up == Up::News && gap_over().is_some_and(|end| is_early(&end)) {
             let plan = self.plan_again();
             self.parker.park(until(wake.into_iter().chain(plan).min()));
         }

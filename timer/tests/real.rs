@@ -137,6 +137,29 @@ fn news_in_the_gap_is_no_reason_for_a_turn_at_its_end() {
     assert!((0..20).any(|_| turns_before_a_sleep_is_over(ms(100)) == 1), "turns for nothing");
 }
 
+/// Also in the gap after a turn, and though no timer is set at all.
+#[test]
+fn who_calls_the_thread_gets_a_turn() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    let timer = Timer::builder()
+        .min_gap(ms(100))
+        .each_turn(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            None
+        })
+        .start()
+        .unwrap();
+    let start = Instant::now();
+    for calls in 1..4 {
+        while turns.load(Ordering::Relaxed) < calls {
+            assert!(start.elapsed() < Duration::from_secs(20), "a call was not heard");
+            thread::yield_now();
+        }
+        timer.unpark();
+    }
+}
+
 #[test]
 fn compaction_under_churn() {
     let timer = Timer::builder().shards(2).start().unwrap();
