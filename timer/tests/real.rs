@@ -68,19 +68,19 @@ fn never_early() {
     }
 }
 
+/// Counts turns, and wishes for none.
+fn counts(turns: &Arc<AtomicUsize>) -> impl Fn() -> Option<Duration> + Send + Sync + use<> {
+    let turns = Arc::clone(turns);
+    move || {
+        turns.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
 #[test]
 fn the_thread_sleeps_until_it_is_needed_and_wakes_for_news() {
     let turns = Arc::new(AtomicUsize::new(0));
-    let timer = Timer::builder()
-        .each_turn({
-            let turns = turns.clone();
-            move || {
-                turns.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        })
-        .start()
-        .unwrap();
+    let timer = Timer::builder().each_turn(counts(&turns)).start().unwrap();
     let start = Instant::now();
     // A late one first, so that the earlier one is news.
     let mut late = timer.entry(Duration::from_secs(3600));
@@ -114,13 +114,7 @@ fn turns_before_a_sleep_is_over(gap: Duration) -> usize {
             }
         })
         .min_gap(gap)
-        .each_turn({
-            let turns = turns.clone();
-            move || {
-                turns.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        })
+        .each_turn(counts(&turns))
         .start()
         .unwrap();
     while turns.load(Ordering::Relaxed) == 0 {
@@ -141,15 +135,7 @@ fn news_in_the_gap_is_no_reason_for_a_turn_at_its_end() {
 #[test]
 fn who_calls_the_thread_gets_a_turn() {
     let turns = Arc::new(AtomicUsize::new(0));
-    let counted = turns.clone();
-    let timer = Timer::builder()
-        .min_gap(ms(100))
-        .each_turn(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-            None
-        })
-        .start()
-        .unwrap();
+    let timer = Timer::builder().min_gap(ms(100)).each_turn(counts(&turns)).start().unwrap();
     let start = Instant::now();
     for calls in 1..4 {
         while turns.load(Ordering::Relaxed) < calls {
