@@ -72,6 +72,8 @@ fn in_a_process_of_its_own(test: &str) -> bool {
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("FILCH_TEST_CHILD", test)
+        // Else glibc maps 64 MiB for every thread that allocates: more than some tests leave.
+        .env("MALLOC_ARENA_MAX", "1")
         .status()
         .unwrap();
     assert!(status.success());
@@ -133,15 +135,36 @@ fn limit_memory(more: Option<u64>) {
     assert_eq!(done, 0);
 }
 
+/// All threads of this process but the caller's have nothing to do.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_lane_that_gets_no_threads_says_so_and_tries_again() {
+fn wait_until_the_others_sleep() {
+    let this = std::fs::read_link("/proc/thread-self").unwrap();
+    let start = std::time::Instant::now();
+    let sleeps = |thread: std::path::PathBuf| {
+        // One that has ended meanwhile is not in the way either.
+        let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+        thread.ends_with(this.file_name().unwrap())
+            || stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('S'))
+    };
+    while !std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .all(|thread| sleeps(thread.unwrap().path()))
+    {
+        assert!(start.elapsed().as_secs() < 20, "a thread does not come to rest");
+        std::thread::yield_now();
+    }
+}
+
+/// The lane says so if it gets no more than so many threads, and tries again.
+#[cfg(target_os = "linux")]
+fn a_lane_that_gets_no_more_than(threads: u64, test: &str) {
     const STACK: u64 = 256 << 20;
     if cfg!(filch_no_pool) {
         // A sanitizer maps memory as well, and cannot do without.
         return;
     }
-    if !in_a_process_of_its_own("a_lane_that_gets_no_threads_says_so_and_tries_again") {
+    // One process each: glibc keeps the stacks of threads that have left for those that come.
+    if !in_a_process_of_its_own(test) {
         return;
     }
     let runtime = filch::Runtime::builder()
@@ -150,23 +173,43 @@ fn a_lane_that_gets_no_threads_says_so_and_tries_again() {
         .thread_stack_size(STACK as usize)
         .build()
         .unwrap();
-    // No room for the thread that starts the others; for that one; and for one of them, too.
-    for room in [STACK / 4, STACK * 5 / 4, STACK * 9 / 4] {
-        limit_memory(Some(room));
-        let job = runtime.spawn_compute(|| ());
-        let refused = runtime.block_on(job).map_err(|error| error.to_string());
-        limit_memory(None);
-        let error = refused.unwrap_err();
-        assert!(error.contains("the system refused a thread for compute jobs"), "{error}");
-        let start = std::time::Instant::now();
-        while runtime.handle().compute_load().threads > 0 {
-            assert!(start.elapsed().as_secs() < 20, "threads that came have left again");
-            std::thread::yield_now();
-        }
+    // A thread on its way up maps memory, and std gives up the process if it gets none.
+    wait_until_the_others_sleep();
+    limit_memory(Some(STACK * threads + STACK / 4));
+    let job = runtime.spawn_compute(|| ());
+    let refused = runtime.block_on(job).map_err(|error| error.to_string());
+    limit_memory(None);
+    let error = refused.unwrap_err();
+    assert!(error.contains("the system refused a thread for compute jobs"), "{error}");
+    let start = std::time::Instant::now();
+    while runtime.handle().compute_load().threads > 0 {
+        assert!(start.elapsed().as_secs() < 20, "threads that came have left again");
+        std::thread::yield_now();
     }
     assert_eq!(runtime.block_on(runtime.spawn_compute(|| 7)).unwrap(), 7);
     let load = runtime.handle().compute_load();
     assert_eq!((load.queued, load.threads), (0, 2));
+}
+
+/// Not the one that starts the others.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lane_that_gets_no_thread_says_so_and_tries_again() {
+    a_lane_that_gets_no_more_than(0, "a_lane_that_gets_no_thread_says_so_and_tries_again");
+}
+
+/// That one, and no other.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lane_that_gets_one_thread_says_so_and_tries_again() {
+    a_lane_that_gets_no_more_than(1, "a_lane_that_gets_one_thread_says_so_and_tries_again");
+}
+
+/// That one, and one of the two it starts.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lane_that_gets_two_threads_says_so_and_tries_again() {
+    a_lane_that_gets_no_more_than(2, "a_lane_that_gets_two_threads_says_so_and_tries_again");
 }
 
 /// What a forked child does with sockets concerns neither its parent's poller nor its parent's sockets.
