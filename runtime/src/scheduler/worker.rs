@@ -339,11 +339,20 @@ impl Worker {
 
     #[inline]
     fn look_at(&self, set: &WorkerSet) -> Option<Runnable> {
+        // (Asked here, so that a look that finds nothing makes no calls.)
+        if set.due.is_empty() && set.injector.is_empty() {
+            return None;
+        }
         self.take_due(set).or_else(|| self.take_injected(set))
     }
 
     /// Tasks that only this worker may poll: never in the deque, where thieves are.
+    #[inline]
     fn look_inbox(&self) -> Option<Runnable> {
+        if self.has_own_mail() { self.take_mail() } else { None }
+    }
+
+    fn take_mail(&self) -> Option<Runnable> {
         let mut mine = self.mine.borrow_mut();
         mine.pop().or_else(|| {
             let inbox = self.inbox();
