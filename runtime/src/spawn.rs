@@ -134,8 +134,8 @@ pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start)
     let task = match start {
         Start::Queued => task,
         Start::Eager => match task.run() {
-            Ran::Ended(_) | Ran::Parked => return,
             Ran::Again(task) => task,
+            _ => return,
         },
     };
     scheduler::schedule(scheduler, task, Cause::Spawn);

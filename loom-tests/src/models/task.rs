@@ -91,8 +91,12 @@ impl Desk {
 pub(crate) fn run_on(task: Runnable) {
     let mut next = Some(task);
     while let Some(task) = next {
-        next = match task.run() {
+        next = match task.run_and_hand_over() {
             Ran::Again(task) => Some(task),
+            Ran::Handed(joiner) => {
+                joiner.schedule();
+                None
+            }
             Ran::Parked | Ran::Ended(_) => None,
         };
     }

@@ -34,7 +34,7 @@ use super::{Cause, Scheduler, WorkerSet};
 use crate::primitive::tls;
 use crate::task::cell::Chain;
 use crate::task::polling::{self, Blocking};
-use crate::task::{Ran, Runnable};
+use crate::task::{Ending, Ran, Runnable};
 
 /// What the timer brought is taken by one worker up to this many tasks.
 const DUE: usize = 256;
@@ -223,8 +223,10 @@ impl Worker {
         let _never_unwinds = AbortOnUnwind;
         polling::set_blocking(Blocking::Refused);
         HERE.set(Here::Worker(Rc::clone(&worker)));
-        while let Some(task) = worker.next() {
-            worker.execute(task);
+        while let Some(mut task) = worker.next() {
+            while let Some(joiner) = worker.execute(task) {
+                task = joiner;
+            }
         }
         // Of the tasks at home here none is both started and unfinished (see `spawn_local.rs`). What still
         // comes is dropped by whoever brings it.
@@ -249,25 +251,53 @@ impl Worker {
         }
     }
 
-    fn execute(&self, task: Runnable) {
+    /// The answer is who is to be polled next, if that is settled already.
+    #[inline(always)]
+    fn execute(&self, task: Runnable) -> Option<Runnable> {
         self.entry.polling.set(task.header());
         if self.care.is_needed() || self.scheduler.attention.is_drawn() {
             return self.execute_with_care(task);
         }
         self.open.set(Open::Yes);
-        let ran = task.run();
+        let ran = task.run_and_hand_over();
         self.open.set(Open::Shut);
-        self.settle(ran);
+        self.settle(ran)
     }
 
     /// (Twice in the program, so that the path without care has no call.)
     #[inline(always)]
-    fn settle(&self, ran: Ran) {
+    fn settle(&self, ran: Ran) -> Option<Runnable> {
         match ran {
             Ran::Parked => {}
             Ran::Again(task) => self.push_again(task),
             Ran::Ended(ending) => self.entry.tally.ended(ending),
+            Ran::Handed(joiner) => {
+                self.entry.tally.ended(Ending::Finished);
+                return self.hand_over(joiner);
+            }
         }
+        None
+    }
+
+    /// A task has finished, and this one awaited it: it is next, as if it had been put into the slot and taken out again. So it
+    /// saves the slot's exchange, and the way from a waker to here. (No thief could have taken it: the poll is over.)
+    #[inline]
+    fn hand_over(&self, joiner: Runnable) -> Option<Runnable> {
+        let tasks_in_a_row = self.from_slot.get();
+        if !joiner.is_owned_by(self.scheduler) || joiner.home().is_some() {
+            joiner.schedule();
+        } else if tasks_in_a_row < slot::IN_A_ROW
+            && self.entry.slot.is_empty()
+            && !self.is_due(&self.next_look)
+            && !self.is_spare
+        {
+            self.from_slot.set(tasks_in_a_row + 1);
+            self.entry.tally.from_slot.add(1);
+            return Some(joiner);
+        } else {
+            self.push_woken(joiner);
+        }
+        None
     }
 
     // ── own work ──────────────────────────────────────────────────────────────────────────────
@@ -310,11 +340,15 @@ impl Worker {
 
     /// Has this many polls passed since it was time last?
     fn is_time(&self, next: &Cell<u32>, every: u32) -> bool {
-        let is = self.tick().wrapping_sub(next.get()) < u32::MAX / 2;
+        let is = self.is_due(next);
         if is {
             next.set(self.tick().wrapping_add(every));
         }
         is
+    }
+
+    fn is_due(&self, next: &Cell<u32>) -> bool {
+        self.tick().wrapping_sub(next.get()) < u32::MAX / 2
     }
 
     /// Inbox, timer, injectors. The inbox comes first every other time: a task at home here that

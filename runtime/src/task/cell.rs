@@ -160,6 +160,8 @@ pub(crate) enum Ran {
     Parked,
     /// It was woken during its own poll: queue it again.
     Again(Runnable),
+    /// It has finished, and this is who awaited it: to be scheduled, or polled.
+    Handed(Runnable),
 }
 
 /// What a new task is made with.
@@ -579,20 +581,14 @@ pub(crate) unsafe fn wake(task: NonNull<Header>) {
 /// # Safety
 /// The caller owns one reference, and uses it no more.
 pub(crate) unsafe fn wake_by_val(task: NonNull<Header>) {
-    // SAFETY: the reference keeps the header alive.
-    let header = unsafe { task.as_ref() };
-    match header.witness().state.wake_by_val() {
-        Ok(_) => {
-            // SAFETY: rule 7, and `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
-            unsafe { (header.vtable.schedule)(task) };
-            #[cfg(filch_loom)] // A twin looks at the task once more, which may have ended.
-            if crate::primitive::seeded("touch-after-schedule") {
-                header.witness();
-            }
+    // SAFETY: as this function's.
+    if let Some(runnable) = unsafe { run::wake_and_take(task) } {
+        runnable.schedule();
+        #[cfg(filch_loom)] // A twin looks at the task once more, which may have ended.
+        if crate::primitive::seeded("touch-after-schedule") {
+            // SAFETY: there is no reason why it should be alive: that is the bug.
+            unsafe { task.as_ref() }.witness();
         }
-        // SAFETY: that was the last reference.
-        Err(true) => unsafe { free(task) },
-        Err(false) => {}
     }
 }
 

@@ -38,6 +38,15 @@ pub(super) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
     waker.data() == task.as_ptr().cast_const().cast() && ptr::eq(waker.vtable(), &VTABLE)
 }
 
+/// The task that a waker would wake, if it is one of ours: the waker's reference is the caller's now.
+#[inline]
+pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
+    if !ptr::eq(waker.vtable(), &VTABLE) {
+        return Err(waker);
+    }
+    Ok(header(ManuallyDrop::new(waker).data()))
+}
+
 fn header(data: *const ()) -> NonNull<Header> {
     // SAFETY: `data` was made from a `NonNull` in `borrowed`.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }

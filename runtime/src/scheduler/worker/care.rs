@@ -138,7 +138,7 @@ impl Worker {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn execute_with_care(&self, task: Runnable) {
+    pub(super) fn execute_with_care(&self, task: Runnable) -> Option<Runnable> {
         if self.care.stop_searching() {
             self.stop_search();
         }
@@ -157,10 +157,11 @@ impl Worker {
                 self.scheduler.attention.follow(id);
             }
         }
-        self.settle(ran);
+        let next = self.settle(ran);
         if let Some(batch) = self.batch.get() {
             self.share_batch(batch);
         }
+        next
     }
 
     /// The runtime is ending.

@@ -11,7 +11,7 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::{Closed, Ending, Head, Header, Place, Polled, Ran, Runnable, TaskRef, contained, free};
 #[cfg(filch_loom)]
@@ -25,10 +25,32 @@ use crate::task::{JoinError, Label, waker};
 impl Runnable {
     /// Polls the task once and does what follows from it.
     pub(crate) fn run(self) -> Ran {
+        match self.run_and_hand_over() {
+            Ran::Handed(joiner) => {
+                joiner.schedule();
+                Ran::Ended(Ending::Finished)
+            }
+            ran => ran,
+        }
+    }
+
+    /// As [`Runnable::run`]; but if a task waits for the output of this one, it may be the caller who schedules it.
+    #[inline]
+    pub(crate) fn run_and_hand_over(self) -> Ran {
         let task = self.into_raw();
         // SAFETY: we own `ACTIVE` until one of the transitions below gives it away, and after
         // each of those nothing is touched.
         unsafe { run(task) }
+    }
+
+    pub(crate) fn schedule(self) {
+        // SAFETY: rule 7, and we own `ACTIVE` and give it away.
+        unsafe { (self.header().vtable.schedule)(self.into_raw()) }
+    }
+
+    /// Is this who schedules it?
+    pub(crate) fn is_owned_by<O>(&self, owner: &'static O) -> bool {
+        self.header().owner == NonNull::from(owner).cast()
     }
 
     /// Ends the task instead of polling it: its runtime is shutting down.
@@ -204,7 +226,7 @@ unsafe fn run(task: NonNull<Header>) -> Ran {
         match polled {
             Polled::Finished if header.extra().is_none() => {
                 // Nothing can overrule it or hold it back.
-                return complete(task, Ending::Finished, true);
+                return complete(task, Ending::Finished, true, true);
             }
             Polled::Finished => {
                 let ending = match extra::overruled(header) {
@@ -339,15 +361,23 @@ unsafe fn publish_now(task: NonNull<Header>, ending: Ending, has_output: bool) -
         frame.leave();
     }
     // SAFETY: as this function's.
-    let ran = unsafe { complete(task, ending, has_output) };
+    let ran = unsafe { complete(task, ending, has_output, false) };
     if counts { ran } else { Ran::Parked }
 }
 
 /// The last step: out of the list, and complete.
 ///
+/// `hands_over`: the caller takes the joiner. Nothing that a user wrote runs between the joiner's wake-up and the caller's
+/// return then (the task has no `Extra`, and its output is the handle's), so nobody need find the joiner meanwhile.
+///
 /// # Safety
 /// As [`publish`].
-unsafe fn complete(task: NonNull<Header>, ending: Ending, mut has_output: bool) -> Ran {
+unsafe fn complete(
+    task: NonNull<Header>,
+    ending: Ending,
+    mut has_output: bool,
+    hands_over: bool,
+) -> Ran {
     // SAFETY: rule 1, until `complete` says `Done`.
     let header = unsafe { task.as_ref() };
     // SAFETY: rules 2, 3 and 7; after `Done` only the last reference is used, if it is ours.
@@ -375,14 +405,15 @@ unsafe fn complete(task: NonNull<Header>, ending: Ending, mut has_output: bool) 
                     let own = TaskRef(task);
                     #[cfg(filch_loom)] // A twin drops it too early.
                     let own = Some(own).filter(|_| !seeded("drop-before-wake"));
-                    wake_joiner(task);
+                    let joiner = wake_joiner(task);
+                    let joiner = if hands_over { joiner } else { schedule(joiner) };
                     drop(own);
-                    return Ran::Ended(ending);
+                    return joiner.map_or(Ran::Ended(ending), Ran::Handed);
                 }
                 Complete::Tell { joiner } => {
                     let own = TaskRef(task);
                     if joiner {
-                        wake_joiner(task);
+                        schedule(wake_joiner(task));
                     }
                     extra::tell(&own, ending);
                     return Ran::Ended(ending);
@@ -392,13 +423,45 @@ unsafe fn complete(task: NonNull<Header>, ending: Ending, mut has_output: bool) 
     }
 }
 
+/// Wakes who awaits the task; if that is a task of ours that is to be polled now, it is the answer.
+///
 /// # Safety
 /// The task is complete, and its joiner's waker the caller's (rule 3).
-unsafe fn wake_joiner(task: NonNull<Header>) {
+unsafe fn wake_joiner(task: NonNull<Header>) -> Option<Runnable> {
     // SAFETY: rule 7 for the cast; rule 3, as promised by the caller.
     let joiner = unsafe {
         let head = task.cast::<Head>().as_ref();
         head.joiner.with_mut(|joiner| (*joiner).take())
     };
-    contained(|| joiner.into_iter().for_each(Waker::wake));
+    match waker::into_task(joiner?) {
+        // SAFETY: the waker's reference is ours, and goes here.
+        Ok(joiner) => unsafe { wake_and_take(joiner) },
+        Err(joiner) => {
+            contained(|| joiner.wake());
+            None
+        }
+    }
+}
+
+/// As [`wake_by_val`](super::wake_by_val), but if the task is to be scheduled, the caller does it.
+///
+/// # Safety
+/// As that function's.
+pub(super) unsafe fn wake_and_take(task: NonNull<Header>) -> Option<Runnable> {
+    // SAFETY: the reference keeps the header alive.
+    match unsafe { task.as_ref() }.witness().state.wake_by_val() {
+        // `wake_by_val` gave us `ACTIVE` (rule 1: it is incomplete).
+        Ok(_) => Some(Runnable(task)),
+        Err(true) => {
+            // SAFETY: that was the last reference.
+            unsafe { free(task) };
+            None
+        }
+        Err(false) => None,
+    }
+}
+
+fn schedule(task: Option<Runnable>) -> Option<Runnable> {
+    task.into_iter().for_each(Runnable::schedule);
+    None
 }
