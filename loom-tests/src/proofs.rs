@@ -141,10 +141,28 @@ mod runtime {
     fn slot_put_steal_take() {
         Proof::of("slot: put ∥ steal ∥ take", queues::slot_put_steal_take)
             .and("put ∥ open ∥ last park", queues::slot_open_last_park)
+            .and("a place: swap ∥ swap", queues::place_swap_swap)
             .preemptions(4)
             .whim(Whim::SpuriousWake, 1)
-            .about(&["runtime/src/task/cell/links.rs"])
+            .about(&["[slot-put]", "[slot-steal]", "[slot-swap]"])
             .seeded("open-silently", "deadlock")
+            .check();
+    }
+
+    /// (A fence in all threads is loom's ordinary one on either side.)
+    #[test]
+    fn slot_take_open() {
+        const STORED: &str = "it is there so that the owner's null comes before what a thief's exchange finds; and to loom \
+                              an exchange finds what was stored last by the order of execution";
+        Proof::of("slot: take ∥ open, close ∥ steal", queues::slot_take_open_steal)
+            .preemptions(3)
+            .about(&["runtime/src/scheduler/slot.rs"])
+            .spare("[taken]", STORED)
+            .spare("[open-look]", STORED)
+            .spare("[open]", STORED)
+            .spare("[visit]", STORED)
+            .seeded("take-silently", "MODEL: each task is taken once")
+            .seeded("close-blindly", "MODEL: each task is taken once")
             .check();
     }
 
@@ -502,6 +520,7 @@ mod deep {
         runtime::sleep_push_parks
         runtime::park_unpark
         runtime::slot_put_steal_take
+        runtime::slot_take_open
         runtime::deque_push_park
         runtime::injector_push_pop_close
         runtime::injector_count_park

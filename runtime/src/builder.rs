@@ -362,6 +362,7 @@ impl Builder {
             )));
         }
         sys::watch_forks();
+        sys::enlist_for_barriers();
         let threads = &self.config.threads;
         let mut timer = Timer::builder()
             .clock(if self.manual_clock { Clock::manual() } else { Clock::system() })

@@ -59,6 +59,36 @@ pub(crate) fn fence_after_exchange() {
     fence(Ordering::SeqCst);
 }
 
+/// A fence between two threads of which one comes seldom, and pays for both.
+pub(crate) mod barrier {
+    use super::*;
+
+    /// Does the system have it? If not, neither of the others may be relied on.
+    #[inline]
+    pub(crate) fn is_there() -> bool {
+        cfg!(filch_loom) || crate::sys::has_barrier()
+    }
+
+    /// Of those who come often: what they have written before is visible after [`heavy`], or what was written before that is
+    /// visible here. (The models know it as what it is made to be.)
+    #[cfg_attr(filch_loom, track_caller)]
+    #[inline(always)]
+    pub(crate) fn light() {
+        #[cfg(not(filch_loom))]
+        use std::sync::atomic::compiler_fence as fence;
+        // [light-fence] partner: heavy-fence.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Of the one who comes seldom: each thread of this process executes a fence, wherever it is. `false`: the system refused.
+    #[cfg_attr(filch_loom, track_caller)]
+    pub(crate) fn heavy() -> bool {
+        // [heavy-fence] partner: light-fence.
+        fence(Ordering::SeqCst);
+        cfg!(filch_loom) || crate::sys::barrier()
+    }
+}
+
 /// A static. (Under shuttle each execution has its own: it must not depend on those before it.)
 #[cfg(not(filch_shuttle))]
 macro_rules! global {

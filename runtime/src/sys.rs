@@ -49,6 +49,38 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) {
     let _ = (start, len);
 }
 
+/// Can the system put a fence into all threads of this process ([`barrier`])? Each runtime asks anew: the child of a fork has
+/// to enlist again.
+pub(crate) fn enlist_for_barriers() {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+        // SAFETY: three numbers; it refers to no memory.
+        let done = unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) };
+        HAS_BARRIER.store(u32::from(done == 0), Ordering::Relaxed);
+    }
+}
+
+static HAS_BARRIER: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn has_barrier() -> bool {
+    HAS_BARRIER.load(Ordering::Relaxed) != 0
+}
+
+/// A full fence in each thread of this process that runs just now; those that do not have one when they go on. It costs a
+/// microsecond, and interrupts them. `false`: the system refused.
+pub(crate) fn barrier() -> bool {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+        // SAFETY: as above.
+        let done = unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+        return done == 0;
+    }
+    #[allow(unreachable_code)]
+    false
+}
+
 /// How long a thread keeps the processor while others want it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Slices {

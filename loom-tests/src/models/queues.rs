@@ -1,7 +1,9 @@
 //! The queues made of tasks: each task comes out once, with what was written before it went in.
 
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
+use std::ptr;
 use std::task::{Context, Poll};
 
 use loom::sync::Arc;
@@ -14,6 +16,7 @@ use crate::scheduler::queue::{Queue, Steal};
 use crate::scheduler::sleep::{Sleep, notify_fence};
 use crate::scheduler::slot::Slot;
 use crate::task::Runnable;
+use crate::task::cell::AtomicRunnable;
 
 /// Adds up what it was given when it is polled.
 struct Adds {
@@ -62,6 +65,51 @@ pub fn slot_put_steal_take() {
     slot.close();
     slot.take().into_iter().for_each(run_on);
     thief.join().unwrap();
+    assert!(sum.load(Ordering::Relaxed) == 11, "MODEL: each task runs once");
+}
+
+/// A place for one task: two threads put one in, and take out what they find.
+pub fn place_swap_swap() {
+    let (sum, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicRunnable::empty()));
+    let other = {
+        let (sum, place) = (sum.clone(), place.clone());
+        thread::spawn(move || place.swap(Some(adds(&sum, 1))).into_iter().for_each(run_on))
+    };
+    place.swap(Some(adds(&sum, 10))).into_iter().for_each(run_on);
+    other.join().unwrap();
+    place.take().into_iter().for_each(run_on);
+    assert!(sum.load(Ordering::Relaxed) == 11, "MODEL: each task runs once");
+}
+
+/// The owner takes what it has put in, again and again, while the monitor lets thieves in, and shuts them out. (What was
+/// taken is polled when all is over: a task that was taken twice would not be there any more.)
+pub fn slot_take_open_steal() {
+    let (sum, slot) = (Arc::new(AtomicUsize::new(0)), Arc::new(Slot::new()));
+    let monitor = {
+        let slot = slot.clone();
+        thread::spawn(move || {
+            slot.open();
+            slot.close();
+        })
+    };
+    let thief = {
+        let slot = slot.clone();
+        thread::spawn(move || slot.steal().map(ManuallyDrop::new))
+    };
+    let mut taken = Vec::new();
+    for value in [1, 10] {
+        let before = slot.put(adds(&sum, value)).map(ManuallyDrop::new);
+        assert!(before.is_none(), "MODEL: it was taken");
+        taken.extend(slot.take().map(ManuallyDrop::new));
+        assert!(slot.is_empty(), "MODEL: nobody else puts something in");
+    }
+    monitor.join().unwrap();
+    taken.extend(thief.join().unwrap());
+    let mut cells = taken.iter().map(|task| ptr::from_ref(task.header())).collect::<Vec<_>>();
+    cells.sort();
+    cells.dedup();
+    assert!((cells.len(), taken.len()) == (2, 2), "MODEL: each task is taken once");
+    taken.into_iter().for_each(|task| run_on(ManuallyDrop::into_inner(task)));
     assert!(sum.load(Ordering::Relaxed) == 11, "MODEL: each task runs once");
 }
 

@@ -248,7 +248,7 @@ fn nobody(site: &'static Location<'static>) -> TaskRef {
 }
 
 #[derive(Debug)]
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Schedule for Nowhere {
     type Owner = Nowhere;

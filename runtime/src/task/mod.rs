@@ -32,6 +32,8 @@ mod waker;
 mod waker_slot;
 
 pub(crate) use self::cell::{Ending, Ran, Runnable, Schedule, TaskRef};
+#[cfg(test)]
+pub(crate) use self::erased::Nowhere;
 pub use self::erased::{CallbackId, Task, current};
 pub use self::id::Id;
 pub use self::info::TaskInfo;

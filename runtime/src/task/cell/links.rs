@@ -145,6 +145,29 @@ impl AtomicRunnable {
         if self.is_empty() { None } else { self.swap(None) }
     }
 
+    /// As `take`, while nobody else can take anything.
+    #[inline]
+    pub(crate) fn take_alone(&self) -> Option<Runnable> {
+        // Relaxed: this thread put it in.
+        let task = self.0.load(Ordering::Relaxed);
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+        NonNull::new(task).map(Runnable)
+    }
+
+    /// As `take`, but writes nothing unless it takes: loom believes that the null which a `swap` puts in the place of another null could
+    /// come after a task that was stored later.
+    pub(crate) fn steal(&self) -> Option<Runnable> {
+        let task = self.0.load(Ordering::Relaxed);
+        if task.is_null() {
+            return None;
+        }
+        // Acquire: as in `swap`.
+        // [slot-steal]
+        let taken =
+            self.0.compare_exchange(task, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        taken.ok().and_then(NonNull::new).map(Runnable)
+    }
+
     /// As `swap`, for the one thread that puts tasks in: others can only empty the place, so if
     /// it is empty it stays so, and a plain store will do.
     pub(crate) fn put(&self, task: Runnable) -> Option<Runnable> {
