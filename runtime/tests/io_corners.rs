@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+mod support;
+
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener as StdListener, UdpSocket};
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use filch::Runtime;
 use filch::io::{AsyncFd, Direction};
+use support::sockets::alone;
 
 /// Real time after which a test that makes no progress has failed.
 const STUCK: Duration = Duration::from_secs(20);
@@ -44,7 +47,8 @@ async fn all_events_so_far() {
 fn an_error_that_an_operation_has_told_does_not_make_the_next_one_spin() {
     let runtime = Runtime::builder().worker_threads(1).build().unwrap();
     runtime.block_on(async {
-        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // (Where nobody else is given its port once it has gone.)
+        let peer = UdpSocket::bind(alone()).unwrap();
         let there = peer.local_addr().unwrap();
         drop(peer);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

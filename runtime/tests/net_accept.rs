@@ -13,7 +13,7 @@ use filch::net::{TcpListener, TcpStream};
 use filch::timeout;
 use futures_lite::StreamExt;
 
-use support::sockets::{ALONE, HERE, everywhere};
+use support::sockets::{HERE, alone, everywhere};
 
 /// The connections of a round: fewer than a listener's queue takes.
 const CLIENTS: usize = 100;
@@ -51,7 +51,7 @@ fn all_ways_to_accept() {
 #[test]
 fn an_address_in_use_is_told_and_the_next_one_is_taken() {
     everywhere(|| async {
-        let first = TcpListener::bind(HERE).await?;
+        let first = TcpListener::bind(alone()).await?;
         let taken = first.local_addr()?;
         let error = TcpListener::bind(taken).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
@@ -91,7 +91,7 @@ fn listeners_come_from_std_and_go_there() {
 #[test]
 fn several_tasks_accept_on_one_listener() {
     everywhere(|| async {
-        let listener = Arc::new(TcpListener::bind(ALONE).await?);
+        let listener = Arc::new(TcpListener::bind(alone()).await?);
         let address = listener.local_addr()?;
         let accepted = Arc::new(AtomicUsize::new(0));
         let (all, wait) = async_channel::bounded::<()>(1);

@@ -12,10 +12,11 @@ use std::time::Duration;
 use filch::net::UdpSocket;
 use filch::{Runtime, timeout};
 
-use support::sockets::{HERE, everywhere, limited};
+use support::sockets::{HERE, alone, everywhere, limited};
 
 async fn pair() -> io::Result<(UdpSocket, UdpSocket)> {
-    let (one, other) = (UdpSocket::bind(HERE).await?, UdpSocket::bind(HERE).await?);
+    // Some tests close one of them, and expect that nobody is there then.
+    let (one, other) = (UdpSocket::bind(alone()).await?, UdpSocket::bind(alone()).await?);
     one.connect(other.local_addr()?).await?;
     other.connect(one.local_addr()?).await?;
     Ok((one, other))

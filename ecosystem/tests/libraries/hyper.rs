@@ -243,10 +243,9 @@ fn the_client_of_hyper_util_tells_why_it_could_not_connect() {
         assert!(error.is_connect());
         let reason = std::error::Error::source(&error).unwrap().to_string();
         assert!(reason.contains("TLS"), "{reason}");
-        // Nobody listens at a port that was just given back.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Nobody listens at the client's end of a connection, nor can anybody while it is open.
+        let (one, _other) = connected().await;
+        let address = one.local_addr().unwrap();
         let error = client.request(post(&format!("http://{address}/"), 0)).await.unwrap_err();
         assert!(error.is_connect(), "{error}");
     });

@@ -267,7 +267,7 @@ fn begin_request(server: &Server) -> BufReader<TcpStream> {
 #[cfg(unix)]
 #[test]
 fn graceful_answers_what_is_in_flight_and_takes_nothing_new() {
-    let mut server = Server::start(env!("CARGO_BIN_EXE_graceful"), &["20"]);
+    let mut server = Server::start_alone(env!("CARGO_BIN_EXE_graceful"), &["20"]);
     // A connection that is kept for a next request.
     let mut idle = server.connect().unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();

@@ -3,7 +3,9 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -16,9 +18,17 @@ pub(crate) const STUCK: Duration = Duration::from_secs(30);
 /// Any free port of this machine.
 pub(crate) const HERE: &str = "127.0.0.1:0";
 
-/// The same where no other test listens: a port that is given back may be another's a moment later. (Elsewhere than on
-/// Linux there is but one local address.)
-pub(crate) const ALONE: &str = if cfg!(target_os = "linux") { "127.0.91.7:0" } else { HERE };
+/// The same at an address that nobody else on this machine uses: elsewhere, a port that is given back may be another's a
+/// moment later. (Only Linux has so many local addresses.)
+pub(crate) fn alone() -> SocketAddr {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    if !cfg!(target_os = "linux") {
+        return HERE.parse().unwrap();
+    }
+    let call = 128 + (CALLS.fetch_add(1, Ordering::Relaxed) % 126) as u8;
+    let [.., high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, call, high, low], 0))
+}
 
 /// Runs a test in a task, on one worker and on four; and in `block_on`, beside a worker.
 #[track_caller]
@@ -70,10 +80,14 @@ pub(crate) async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// An address of this machine where nobody listens.
-pub(crate) fn dead_address() -> std::net::SocketAddr {
-    // The port is free again as soon as this returns.
-    std::net::TcpListener::bind(ALONE).unwrap().local_addr().unwrap()
+/// An address of this machine where nobody listens, nor will as long as this process runs.
+pub(crate) fn dead_address() -> SocketAddr {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&alone().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // It keeps the port, and never listens.
+    std::mem::forget(socket);
+    address
 }
 
 /// Bytes of which each tells where it belongs.

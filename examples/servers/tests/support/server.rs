@@ -21,8 +21,22 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(path: &str, arguments: &[&str]) -> Server {
+        Server::start_at("127.0.0.1:0", path, arguments)
+    }
+
+    /// At an address that nobody else on this machine uses: elsewhere, the port that it gives back may be another's a moment
+    /// later. (Only Linux has so many local addresses.)
+    #[cfg(unix)]
+    pub(crate) fn start_alone(path: &str, arguments: &[&str]) -> Server {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let alone = format!("127.128.{high}.{low}:0");
+        let here = if cfg!(target_os = "linux") { &alone } else { "127.0.0.1:0" };
+        Server::start_at(here, path, arguments)
+    }
+
+    fn start_at(address: &str, path: &str, arguments: &[&str]) -> Server {
         let mut child = Command::new(path)
-            .arg("127.0.0.1:0")
+            .arg(address)
             .args(arguments)
             .env("FILCH_WORKER_THREADS", "2")
             .stdin(Stdio::null())

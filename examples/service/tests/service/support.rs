@@ -12,6 +12,16 @@ use std::time::{Duration, Instant};
 /// What takes longer than this hangs. (Threads that compute are of low priority: with other work on the machine they wait.)
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Any free port of an address that nobody else on this machine uses: elsewhere, a port that is given back may be another's a
+/// moment later. (Only Linux has so many local addresses.)
+fn alone(number: usize) -> SocketAddr {
+    if !cfg!(target_os = "linux") {
+        return SocketAddr::from(([127, 0, 0, 1], 0));
+    }
+    let [.., high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 128 + (number % 126) as u8, high, low], 0))
+}
+
 /// A service of its own at a port of its choice. It is killed at the latest when this is dropped.
 pub(crate) struct Service {
     child: Child,
@@ -28,7 +38,7 @@ impl Service {
         let name = format!("filch-service-{}-{number}.log", std::process::id());
         let stderr = std::env::temp_dir().join(name);
         let mut child = Command::new(env!("CARGO_BIN_EXE_service"))
-            .args(["--listen", "127.0.0.1:0", "--stop-at-eof"])
+            .args(["--listen", &alone(number).to_string(), "--stop-at-eof"])
             .args(arguments)
             .env("FILCH_WORKER_THREADS", "2")
             .stdin(Stdio::piped())
