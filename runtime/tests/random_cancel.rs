@@ -11,8 +11,10 @@ mod support {
 }
 
 use std::future::{pending, poll_fn};
+use std::io::Write as _;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -466,12 +468,8 @@ impl Here {
     }
 }
 
-/// What the run before a failure was.
-static SEED: AtomicU64 = AtomicU64::new(0);
-
 /// One world, from its trees to the end of its last task.
 fn run(seed: u64, workers: usize, threads: u64) {
-    SEED.store(seed, Ordering::Relaxed);
     let world = Arc::<World>::default();
     let runtime = Runtime::builder()
         .worker_threads(workers)
@@ -572,8 +570,10 @@ fn run(seed: u64, workers: usize, threads: u64) {
     assert_eq!(counts.0, counts.1, "{how}: created and dropped");
 }
 
-/// Kills the process if a batch takes too long in real time.
-fn watchdog(batch: Duration) {
+/// Kills the process if a seed takes too long in real time. It is told of each that begins, and goes with whoever tells it.
+fn watchdog(workers: usize) -> mpsc::Sender<u64> {
+    /// Under a sanitizer all is slower.
+    const LIMIT: Duration = Duration::from_secs(if cfg!(filch_no_pool) { 300 } else { 30 });
     static STARTED: AtomicBool = AtomicBool::new(false);
     if !STARTED.swap(true, Ordering::Relaxed) {
         let default = std::panic::take_hook();
@@ -584,11 +584,22 @@ fn watchdog(batch: Duration) {
             }
         }));
     }
+    let (begins, begun) = mpsc::channel();
     std::thread::spawn(move || {
-        std::thread::sleep(batch + Duration::from_secs(30));
-        eprintln!("FILCH_RANDOM_SEED={}: it hangs", SEED.load(Ordering::Relaxed));
+        let mut last = None;
+        loop {
+            match begun.recv_timeout(LIMIT) {
+                Ok(seed) => last = Some(seed),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+        }
+        // (What `eprintln` says would be kept for the test's end.)
+        let text = format!("FILCH_RANDOM_SEED={}, {workers} workers: it hangs", last.unwrap_or(0));
+        let _ = writeln!(std::io::stderr(), "{text}");
         std::process::exit(102);
     });
+    begins
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -601,10 +612,11 @@ fn batch(seeds: u64, workers: usize, threads: u64) {
         return run(seed, workers, threads);
     }
     let time = number("FILCH_RANDOM_SECS").map(Duration::from_secs);
-    watchdog(time.unwrap_or_default());
+    let watchdog = watchdog(workers);
     let start = Instant::now();
     let mut done = 0;
     while time.map_or(done < seeds, |time| start.elapsed() < time) {
+        watchdog.send(done).unwrap();
         run(done, workers, threads);
         done += 1;
     }
