@@ -379,7 +379,7 @@ fn rule_06_a_token_knows_its_region() {
 
 #[test]
 fn rule_07_what_was_not_started_is_dropped_unpolled_on_a_worker() {
-    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let runtime = Runtime::builder().worker_threads(1).spare_workers(0).build().unwrap();
     let (tell, told) = mpsc::channel();
     let handle = runtime.block_on(runtime.spawn(async move {
         let guard = TellsThread(tell);
