@@ -107,8 +107,8 @@ fn callbacks_of_tasks_that_have_ended_are_polls_and_no_ends() {
 #[test]
 fn polls_and_ends_are_counted_exactly() {
     support::hush_panics("on purpose");
-    let runtime =
-        Runtime::builder().worker_threads(1).on_unhandled_failure(|_| {}).build().unwrap();
+    let builder = Runtime::builder().worker_threads(1).spare_workers(0);
+    let runtime = builder.on_unhandled_failure(|_| {}).build().unwrap();
     runtime.block_on(async {
         let yielding: Vec<_> = (0..10).map(|_| filch::spawn(yield_now())).collect();
         for task in yielding {
@@ -527,7 +527,9 @@ fn a_runtime_begins_with_nothing_counted() {
         }))
         .unwrap();
         let metrics = after(runtime);
-        assert_eq!((metrics.total.finished, metrics.total.injected, metrics.total.due), (1, 1, 1));
-        assert_eq!((metrics.total.wake_to_poll.count() >= 1, metrics.timers_fired), (true, 1));
+        assert_eq!((metrics.total.finished, metrics.total.injected), (1, 1));
+        assert!(metrics.total.wake_to_poll.count() >= 1);
+        // (None, if the machine was so busy that the sleep was over before it could wait.)
+        assert!(metrics.total.due <= 1 && metrics.timers_fired <= 1, "{metrics:?}");
     }
 }
