@@ -30,10 +30,11 @@
 //! filch::run(async {
 //!     let start = Instant::now();
 //!     let nap = || filch::sleep(Duration::from_millis(20));
-//!     let (one, two) = (filch::spawn(nap()), filch::spawn(nap()));
-//!     one.await.unwrap();
-//!     two.await.unwrap();
-//!     assert!(start.elapsed() < Duration::from_millis(40), "they slept side by side");
+//!     let naps: Vec<_> = (0..1000).map(|_| filch::spawn(nap())).collect();
+//!     for nap in naps {
+//!         nap.await.unwrap();
+//!     }
+//!     assert!(start.elapsed() < Duration::from_secs(20), "they slept side by side");
 //!
 //!     # std::panic::set_hook(Box::new(|_| {}));
 //!     let failed = filch::spawn(async { panic!("oh no") }).await;
