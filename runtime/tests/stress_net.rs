@@ -1,6 +1,8 @@
 //! Many connections: open ones that cost nothing, and a storm of short ones.
 #![cfg(target_os = "linux")]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream};
@@ -110,6 +112,11 @@ fn ten_thousand_open_connections_cost_no_cpu_and_still_answer() {
 
 #[test]
 fn a_storm_of_short_connections_leaves_nothing_behind() {
+    // Where no other test opens and closes files.
+    support::alone("a_storm_of_short_connections_leaves_nothing_behind", storm_alone);
+}
+
+fn storm_alone() {
     const THREADS: usize = 4;
     const EACH: usize = 1_500;
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
