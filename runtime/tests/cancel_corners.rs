@@ -14,6 +14,7 @@ mod support {
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -25,11 +26,22 @@ use support::woken::{Boxed, all};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// On one worker, whom nobody helps out on a busy machine, with a limit in real time.
+/// On one worker, whom nobody helps out, and on a clock that stands while it polls, however busy the machine is; with a
+/// limit in real time.
 fn within<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = filch::Runtime::builder().worker_threads(1).spare_workers(0).build().unwrap();
-    let mut main = runtime.spawn(main);
-    main.join_timeout(Duration::from_secs(60)).expect("it hangs").unwrap()
+    let (ends, end) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let _ends = ends;
+        let builder = filch::Runtime::builder().worker_threads(1).manual_clock(true);
+        let runtime = builder.build().unwrap();
+        runtime.block_on(runtime.spawn(main)).unwrap()
+    });
+    assert_eq!(
+        end.recv_timeout(Duration::from_secs(60)),
+        Err(mpsc::RecvTimeoutError::Disconnected),
+        "it hangs"
+    );
+    thread.join().unwrap()
 }
 
 /// Lets a task run until it waits.

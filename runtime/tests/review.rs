@@ -17,11 +17,18 @@ use filch::{
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(60);
 
-/// On one worker, whom nobody helps out on a busy machine, with a limit in real time.
+/// On one worker, whom nobody helps out, and on a clock that stands while it polls, however busy the machine is; with a
+/// limit in real time.
 fn within<T: Send + 'static>(main: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = Runtime::builder().worker_threads(1).spare_workers(0).build().unwrap();
-    let mut main = runtime.spawn(main);
-    main.join_timeout(LONG).expect("it hangs").unwrap()
+    let (ends, end) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let _ends = ends;
+        let builder = Runtime::builder().worker_threads(1).manual_clock(true);
+        let runtime = builder.build().unwrap();
+        runtime.block_on(runtime.spawn(main)).unwrap()
+    });
+    assert_eq!(end.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected), "it hangs");
+    thread.join().unwrap()
 }
 
 /// Lets a task run until it waits.
