@@ -275,16 +275,17 @@ fn a_theft_is_counted_by_the_thief() {
             let done = done.clone();
             drop(filch::spawn(async move { done.send(()).unwrap() }));
         }
-        // (The first is in the slot, which is not stolen from.)
+        // (The first is in the slot, which is not stolen from before this worker is seen to be stuck: on a busy machine it
+        // may be.)
         (0..7).for_each(|_| all.recv_timeout(STUCK).expect("the other worker steals"));
-        let metrics = until(&handle, |metrics| metrics.total.finished == 7);
+        let metrics = until(&handle, |metrics| metrics.total.finished >= 7);
         metrics.workers.iter().map(|w| (w.steals, w.stolen)).collect::<Vec<_>>()
     }))
     .unwrap();
     let thief = thefts.iter().find(|(_, stolen)| *stolen > 0).expect("somebody stole");
     assert!(thefts.contains(&(0, 0)), "who was in a poll stole nothing: {thefts:?}");
-    assert_eq!(thief.1, 7, "{thefts:?}");
-    assert!((1..=7).contains(&thief.0), "{thefts:?}");
+    assert!((7..=8).contains(&thief.1), "{thefts:?}");
+    assert!((1..=thief.1).contains(&thief.0), "{thefts:?}");
 }
 
 #[test]
