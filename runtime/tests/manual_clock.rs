@@ -265,8 +265,13 @@ fn advance_moves_by_hand_and_the_clock_goes_on_from_there() {
     });
 }
 
+/// In a process of its own: the hook of panics is everybody's, and other tests set theirs.
 #[test]
 fn advance_asks_for_a_manual_clock() {
+    support::alone("advance_asks_for_a_manual_clock", advance_asks_for_a_manual_clock_alone);
+}
+
+fn advance_asks_for_a_manual_clock_alone() {
     hush_panics("time::advance");
     let text = |caught: std::thread::Result<()>| {
         let payload = caught.unwrap_err();
