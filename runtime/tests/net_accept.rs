@@ -5,8 +5,8 @@ mod support;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as StdStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use filch::net::{TcpListener, TcpStream};
@@ -14,6 +14,14 @@ use filch::timeout;
 use futures_lite::StreamExt;
 
 use support::sockets::{HERE, alone, everywhere};
+
+/// A child that is being started has all sockets of this process until it becomes another program: meanwhile none of them
+/// is closed, and a test that counts on that must not run.
+static NO_CHILD_IS_STARTED: Mutex<()> = Mutex::new(());
+
+fn no_child_is_started() -> MutexGuard<'static, ()> {
+    NO_CHILD_IS_STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The connections of a round: fewer than a listener's queue takes.
 const CLIENTS: usize = 100;
@@ -50,6 +58,7 @@ fn all_ways_to_accept() {
 
 #[test]
 fn an_address_in_use_is_told_and_the_next_one_is_taken() {
+    let _closes = no_child_is_started();
     everywhere(|| async {
         let first = TcpListener::bind(alone()).await?;
         let taken = first.local_addr()?;
@@ -90,6 +99,7 @@ fn listeners_come_from_std_and_go_there() {
 
 #[test]
 fn several_tasks_accept_on_one_listener() {
+    let _closes = no_child_is_started();
     everywhere(|| async {
         let listener = Arc::new(TcpListener::bind(alone()).await?);
         let address = listener.local_addr()?;
@@ -206,6 +216,7 @@ mod shortage {
 
     /// Runs a test in a process with few file descriptors, and answers what it says on stderr.
     fn with_few_descriptors(name: &str) -> String {
+        let _starts = no_child_is_started();
         let output = Command::new("sh")
             .args(["-c", "ulimit -n 80 && exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().unwrap())
