@@ -129,7 +129,8 @@ fn a_drop_at_shutdown_wakes_a_task_that_cleans_up() {
 #[test]
 fn rule_17_what_was_not_started_never_starts() {
     let _ends = ends_in_time();
-    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    // (A spare worker would start them while the only one is busy.)
+    let runtime = Runtime::builder().worker_threads(1).spare_workers(0).build().unwrap();
     let (busy, started) = std::sync::mpsc::channel();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     runtime.spawn(async move {
