@@ -37,6 +37,8 @@ mod runtime {
             .and("hold ∥ completion", task::hold_completion)
             .and("watch ∥ completion", cancel::watch_completion)
             .and("unwatch ∥ completion", cancel::unwatch_completion)
+            .deepest("wake ∥ wake ∥ poll", 3)
+            .deepest("hold ∥ completion", 3)
             .seeded("park-blindly", "MODEL: the last poll missed")
             .seeded("drop-before-wake", "Causality violation")
             .seeded("ask-before-closing", "MODEL: a task was overlooked")
@@ -95,6 +97,7 @@ mod runtime {
             .and("cancel ∥ poll", group::cancel_group_poll)
             .and("the task is cancelled ∥ a member's end", group::cancel_owner_member)
             .and("drop ∥ a member's end", group::drop_group_member)
+            .deepest("drop ∥ a member's end", 3)
             .about(&[])
             .seeded("group-looks-first", "deadlock")
             .seeded("drop-without-hold", "Causality violation")
@@ -104,6 +107,7 @@ mod runtime {
     #[test]
     fn root_wake() {
         Proof::of("root: wake ∥ wake ∥ block", root::wake_wake_block)
+            .deepest("root: wake ∥ wake ∥ block", 3)
             .whim(Whim::SpuriousWake, 1)
             .about(&[])
             .seeded("park-blindly", "deadlock")
@@ -202,6 +206,8 @@ mod runtime {
     fn shutdown_wake_close() {
         Proof::of("shutdown: wake ∥ close", shutdown::wake_close)
             .and("close ∥ leave", shutdown::close_leave)
+            .deepest("shutdown: wake ∥ close", 3)
+            .deepest("close ∥ leave", 3)
             .about(&["[request]/acquire"])
             .seeded("leave-silently", "deadlock")
             .check();
@@ -229,6 +235,7 @@ mod runtime {
     fn local_close_leave() {
         Proof::of("local: wake ∥ close ∥ leave", local::wake_close_leave)
             .and("spawn ∥ close ∥ leave", local::spawn_close_leave)
+            .deepest("local: wake ∥ close ∥ leave", 3)
             .about(&[])
             .seeded("leave-tasks-behind", "MODEL: dropped abroad")
             .seeded("leave-the-inbox-open", "MODEL: a task was left behind")
@@ -306,6 +313,7 @@ mod runtime {
     fn driver_spare_worker() {
         Proof::of("driver: a spare worker is dismissed", driver::dismiss_spare)
             .preemptions(2)
+            .deepest("driver: a spare worker is dismissed", 2)
             .about(&[])
             .seeded("rest-silently", "deadlock")
             .check();
@@ -317,6 +325,7 @@ mod runtime {
             .and("a push ∥ the worker that was stuck parks", spare::push_returns)
             .and("summon ∥ it goes to rest", spare::dismiss_summon)
             .preemptions(1)
+            .deepest("summon ∥ it goes to rest", 1)
             .about(&[])
             .seeded("summon-silently", "deadlock")
             .seeded("come-back-uncounted", "deadlock")
@@ -328,6 +337,7 @@ mod runtime {
         Proof::of("spare: summon ∥ return ∥ rest", spare::summon_return_rest)
             .and("summon ∥ return ∥ park", spare::summon_return_park)
             .preemptions(1)
+            .deepest("summon ∥ return ∥ park", 1)
             .about(&[])
             .seeded("park-without-a-look", "deadlock")
             .check();
@@ -340,6 +350,8 @@ mod runtime {
             .and("dismiss ∥ a push is left to it", spare::dismiss_push)
             .and("dismiss ∥ it parks", spare::dismiss_park)
             .preemptions(1)
+            .deepest("spare: dismiss ∥ the runtime drains", 1)
+            .deepest("dismiss ∥ it has a task", 1)
             .about(&["[dismiss-fence]", "[leave-fence]", "[drain-fence]"])
             .seeded("rest-unheard", "deadlock")
             .seeded("hand-over-silently", "deadlock")
@@ -352,6 +364,7 @@ mod runtime {
         Proof::of("spare: put ∥ open ∥ another parks", spare::slot_put_open_park)
             .and("block_in_place ∥ another parks", spare::block_park)
             .preemptions(1)
+            .deepest("block_in_place ∥ another parks", 1)
             .about(&["[help-fence]", "[push-fence]"])
             .seeded("say-it-once", "deadlock")
             .seeded("look-past-slots", "deadlock")
@@ -378,6 +391,7 @@ mod runtime {
         Proof::of("spare: the end ∥ it rests", spare::rest_close)
             .and("the end ∥ it is summoned", spare::summon_close)
             .preemptions(1)
+            .deepest("the end ∥ it is summoned", 1)
             .about(&["[close-fence]"])
             .seeded("rest-for-ever", "deadlock")
             .spare(
@@ -394,6 +408,8 @@ mod runtime {
         Proof::of("driver: events ∥ two workers", driver::events_two_workers)
             .and("a task ∥ two workers", driver::push_two_workers)
             .preemptions(1)
+            .deepest("driver: events ∥ two workers", 1)
+            .deepest("a task ∥ two workers", 1)
             .whim(Whim::SpuriousWake, 1)
             .about(&[])
             .seeded("rather-the-futex", "deadlock")
@@ -403,6 +419,7 @@ mod runtime {
     #[test]
     fn blocking_submit_exit() {
         Proof::of("blocking: submit ∥ idle exit", blocking::submit_idle_exit)
+            .deepest("blocking: submit ∥ idle exit", 2)
             .whim(Whim::TimeUp, 1)
             .about(&[])
             .seeded("call-twice", "MODEL: the counts are right")
@@ -422,6 +439,8 @@ mod runtime {
     fn compute_cancel_take() {
         Proof::of("compute: cancel ∥ take", compute::cancel_take)
             .and("cancel ∥ take ∥ close", compute::cancel_take_close)
+            .deepest("compute: cancel ∥ take", 2)
+            .deepest("cancel ∥ take ∥ close", 3)
             .whim(Whim::StealRetry, 1)
             .about(&[])
             .seeded("retry-is-empty", "deadlock")
@@ -442,6 +461,7 @@ mod runtime {
     fn blocking_submit_submit() {
         Proof::of("blocking: submit ∥ submit", blocking::submit_submit)
             .preemptions(1)
+            .deepest("blocking: submit ∥ submit", 1)
             .whim(Whim::TimeUp, 1)
             .about(&[])
             .seeded("call-twice", "deadlock")
@@ -495,7 +515,7 @@ mod timer {
     }
 }
 
-/// Everything once more, with more preemptions: hours.
+/// Everything once more, with more preemptions, where that ends.
 mod deep {
     macro_rules! deep {
         ($($part:ident::$test:ident)*) => {

@@ -70,6 +70,8 @@ pub(crate) struct Proof {
 struct Model {
     name: &'static str,
     run: fn(),
+    /// The most preemptions with which it is known to end.
+    deepest: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Proof {
         Proof {
             name,
             test: thread::current().name().expect("tests run in named threads").to_owned(),
-            models: vec![Model { name, run: model }],
+            models: vec![Model { name, run: model, deepest: None }],
             preemptions: 2,
             branches: 2_000,
             limit: Duration::from_secs(240),
@@ -105,13 +107,21 @@ impl Proof {
 
     /// One more model: an ordering is needed if one of them needs it.
     pub(crate) fn and(mut self, name: &'static str, model: fn()) -> Proof {
-        self.models.push(Model { name, run: model });
+        self.models.push(Model { name, run: model, deepest: None });
         self
     }
 
     /// How often loom may take the processor from a running thread.
     pub(crate) fn preemptions(mut self, most: usize) -> Proof {
         self.preemptions = most;
+        self
+    }
+
+    /// A deep run gives the model `name` so many preemptions and no more: with more of them nobody has seen it end.
+    #[track_caller]
+    pub(crate) fn deepest(mut self, name: &'static str, most: usize) -> Proof {
+        let model = self.models.iter_mut().find(|model| model.name == name);
+        model.expect("it is a model of this proof").deepest = Some(most);
         self
     }
 
@@ -214,7 +224,7 @@ impl Proof {
             };
             report.models.push(Explored {
                 name: model.name,
-                preemptions: deep::preemptions(self),
+                preemptions: deep::preemptions(self, index),
                 executions: found.executions,
                 seconds: outcome.seconds,
             });

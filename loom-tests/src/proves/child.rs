@@ -251,7 +251,7 @@ pub(super) fn run(proof: &Proof, order: &Order) -> ! {
 
     let mut builder = loom::model::Builder::new();
     builder.max_branches = proof.branches;
-    builder.preemption_bound = Some(deep::preemptions(proof));
+    builder.preemption_bound = Some(deep::preemptions(proof, order.model));
     builder.location = order.locations;
     // The parent holds the clock: loom's own limits end a model as if it had been explored.
     builder.max_permutations = None;

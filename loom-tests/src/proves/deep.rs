@@ -9,24 +9,51 @@ use super::Proof;
 /// In the child that makes a proof like this, and in its children.
 const DEEP: &str = "FILCH_PROOF_DEEP";
 
-/// For each model. One that needs more has expired, and fails.
-const LIMIT: Duration = Duration::from_secs(1800);
+/// The seconds that each model has, if not [`SECONDS`].
+const BUDGET: &str = "FILCH_DEEP_SECONDS";
+
+/// With processors of its own none takes a tenth of it. One that needs more has expired, and fails.
+const SECONDS: u64 = 600;
 
 pub(super) fn is_asked_for() -> bool {
     env::var_os(DEEP).is_some()
 }
 
-/// Four at least, and one more than usual; but two for what can only afford one otherwise.
-pub(super) fn preemptions(proof: &Proof) -> usize {
-    match (is_asked_for(), proof.preemptions) {
-        (false, usual) => usual,
-        (true, few @ 0..=1) => few + 1,
-        (true, usual) => (usual + 1).max(4),
+/// Of one of its models: usually, or in a deep run.
+pub(super) fn preemptions(proof: &Proof, model: usize) -> usize {
+    if is_asked_for() { deeply(proof, model) } else { proof.preemptions }
+}
+
+/// Four at least, and one more than usual; but two for what can only afford one otherwise; and never more than the model
+/// [ends with](Proof::deepest). Nor less than usual, though that may be all there is.
+fn deeply(proof: &Proof, model: usize) -> usize {
+    let usual = proof.preemptions;
+    let wanted = match usual {
+        few @ 0..=1 => few + 1,
+        usual => (usual + 1).max(4),
+    };
+    match proof.models[model].deepest {
+        None => wanted,
+        Some(most) => {
+            assert!(
+                (usual..wanted).contains(&most),
+                "\"{}\" has {usual} preemptions usually, and {wanted} deeply: {most} is no bound between",
+                proof.models[model].name
+            );
+            most
+        }
     }
 }
 
 pub(super) fn limit(proof: &Proof) -> Duration {
-    if is_asked_for() { proof.limit.max(LIMIT) } else { proof.limit }
+    if !is_asked_for() {
+        return proof.limit;
+    }
+    let seconds = env::var(BUDGET).ok().map(|text| match text.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => panic!("{BUDGET}={text} is no number of seconds"),
+    });
+    Duration::from_secs(seconds.unwrap_or(SECONDS))
 }
 
 /// Makes the proof of this test in a child, deeply: its models, and the twins of what is spare.
@@ -38,5 +65,8 @@ pub(crate) fn again(test: &str) {
         .stdin(Stdio::null())
         .status()
         .expect("the test binary can be run");
-    assert!(status.success(), "{test} fails with more preemptions, or expires");
+    assert!(
+        status.success(),
+        "{test} fails with more preemptions, or expires ({BUDGET} gives it more time)"
+    );
 }

@@ -12,6 +12,8 @@ struct Listed {
     test: String,
     /// Of models and of seeded bugs.
     names: Vec<String>,
+    /// Models that have a bound of their own when they are run deeply.
+    deepest: Vec<(String, usize)>,
 }
 
 fn proofs() -> Vec<Listed> {
@@ -22,7 +24,11 @@ fn proofs() -> Vec<Listed> {
         let parts = ["Proof::of(\"", ".and(\"", ".seeded(\""].iter();
         let names = parts.flat_map(|part| body.split(part).skip(1));
         let names = names.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
-        Some(Listed { test: test.to_owned(), names: names.collect() })
+        let deepest = body.split(".deepest(\"").skip(1).filter_map(|rest| {
+            let (model, rest) = rest.split_once("\", ")?;
+            Some((model.to_owned(), rest.split_once(')')?.0.parse().ok()?))
+        });
+        Some(Listed { test: test.to_owned(), names: names.collect(), deepest: deepest.collect() })
     });
     tests.collect()
 }
@@ -42,7 +48,7 @@ fn all_proofs_can_be_run_deeply() {
 fn readme_lists_every_proof() {
     let readme = fs::read_to_string(absolute("loom-tests/README.md")).expect("it is there");
     let mut problems = Vec::new();
-    for Listed { test, names } in proofs() {
+    for Listed { test, names, .. } in proofs() {
         let cell = format!("| `{test}` |");
         let Some(row) = readme.lines().find(|line| line.contains(&cell)) else {
             problems.push(format!("no row for {test}"));
@@ -64,6 +70,33 @@ fn readme_lists_every_proof() {
             }
         }
     }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// What is not run as deeply as the rest has its bound in the last column.
+#[test]
+fn readme_says_how_deeply() {
+    let readme = fs::read_to_string(absolute("loom-tests/README.md")).expect("it is there");
+    let mut bounds = 0;
+    let mut problems = Vec::new();
+    for Listed { test, deepest, .. } in proofs() {
+        let cell = format!("| `{test}` |");
+        let row = readme.lines().find(|line| line.contains(&cell)).unwrap_or_default();
+        let column = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        for (model, most) in &deepest {
+            let bound = format!("\u{201c}{model}\u{201d} \u{2264} {most}");
+            if !column.contains(&bound) {
+                problems.push(format!("{test}: its last column does not say {bound}"));
+            }
+        }
+        let named = column.matches('\u{201c}').count();
+        if named != deepest.len() {
+            problems
+                .push(format!("{test}: {} models have a bound, {named} are named", deepest.len()));
+        }
+        bounds += deepest.len();
+    }
+    assert!(bounds > 0, "no bound was found");
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
