@@ -127,7 +127,7 @@ impl Slot {
             return;
         }
         self.access.store(SHARED, Ordering::Relaxed);
-        // [leave-fence] partner: visit-fence.
+        // [shut-fence] partner: visit-fence.
         fence(Ordering::SeqCst);
         // Acquire: partner is the Release of `steal`.
         // [close-look]
@@ -157,7 +157,7 @@ impl Slot {
             return None;
         }
         self.thieves.fetch_add(1, Ordering::Relaxed);
-        // [visit-fence] partner: leave-fence.
+        // [visit-fence] partner: shut-fence.
         fence_after_exchange();
         // Acquire: partner is the Release of `open`.
         // [visit]
@@ -174,10 +174,10 @@ impl Slot {
 #[cfg(all(test, not(filch_loom)))]
 mod tests {
     use std::panic::Location;
-    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
     use std::thread;
 
     use super::Slot;
+    use crate::primitive::{AtomicBool, AtomicU32, Ordering};
     use crate::task::cell::{self, Spawn};
     use crate::task::{Nowhere, Runnable};
 
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn each_task_is_polled_once_while_thieves_come_and_go() {
         crate::sys::enlist_for_barriers();
-        let polls: &[AtomicU8] =
-            Vec::leak((0..TASKS).map(|_| AtomicU8::new(0)).collect::<Vec<_>>());
+        let polls: &[AtomicU32] =
+            Vec::leak((0..TASKS).map(|_| AtomicU32::new(0)).collect::<Vec<_>>());
         let task = |number: usize| -> Runnable {
             let site = Location::caller();
             let new = Spawn { owner: &Nowhere, site, home: None, extra: None };
