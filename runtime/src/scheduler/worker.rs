@@ -253,6 +253,7 @@ impl Worker {
 
     /// The answer is who is to be polled next, if that is settled already.
     #[inline(always)]
+    #[must_use]
     fn execute(&self, task: Runnable) -> Option<Runnable> {
         self.entry.polling.set(task.header());
         if self.care.is_needed() || self.scheduler.attention.is_drawn() {
@@ -266,6 +267,7 @@ impl Worker {
 
     /// (Twice in the program, so that the path without care has no call.)
     #[inline(always)]
+    #[must_use]
     fn settle(&self, ran: Ran) -> Option<Runnable> {
         match ran {
             Ran::Parked => {}
@@ -279,9 +281,10 @@ impl Worker {
         None
     }
 
-    /// A task has finished, and this one awaited it: it is next, as if it had been put into the slot and taken out again. So it
-    /// saves the slot's exchange, and the way from a waker to here. (No thief could have taken it: the poll is over.)
+    /// A task has finished, and this one awaited it: it is next, as if it had been put into the slot and taken out again,
+    /// without the way from a waker to here. (Nobody need find it meanwhile: this worker is in no poll.)
     #[inline]
+    #[must_use]
     fn hand_over(&self, joiner: Runnable) -> Option<Runnable> {
         let tasks_in_a_row = self.from_slot.get();
         if !joiner.is_owned_by(self.scheduler) || joiner.home().is_some() {

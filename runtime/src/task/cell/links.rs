@@ -120,7 +120,7 @@ impl Link {
     }
 }
 
-/// At most one task, taken and put with one exchange.
+/// At most one task, taken and put by anybody.
 pub(crate) struct AtomicRunnable(AtomicPtr<Header>);
 
 impl AtomicRunnable {
@@ -145,7 +145,8 @@ impl AtomicRunnable {
         if self.is_empty() { None } else { self.swap(None) }
     }
 
-    /// As `take`, while nobody else can take anything.
+    /// As `take`, for the one thread that puts tasks in, and only while nobody else can take anything: else two would have the
+    /// task. (Whoever calls it says why.)
     #[inline]
     pub(crate) fn take_alone(&self) -> Option<Runnable> {
         // Relaxed: this thread put it in.

@@ -48,7 +48,7 @@ impl Runnable {
         unsafe { (self.header().vtable.schedule)(self.into_raw()) }
     }
 
-    /// Is this who schedules it?
+    /// Is this who schedules it? (Jobs have a scheduler for owner as well, but nobody wakes them: they ignore their waker.)
     pub(crate) fn is_owned_by<O>(&self, owner: &'static O) -> bool {
         self.header().owner == NonNull::from(owner).cast()
     }
