@@ -134,8 +134,9 @@ pub(crate) fn start(scheduler: &'static Scheduler, task: Runnable, start: Start)
     let task = match start {
         Start::Queued => task,
         Start::Eager => match task.run() {
+            // (`run` hands nobody over: it schedules who waits.)
+            Ran::Ended(_) | Ran::Parked | Ran::Handed(_) => return,
             Ran::Again(task) => task,
-            _ => return,
         },
     };
     scheduler::schedule(scheduler, task, Cause::Spawn);

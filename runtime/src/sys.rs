@@ -50,7 +50,7 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) {
 }
 
 /// Can the system put a fence into all threads of this process ([`barrier`])? Each runtime asks anew: the child of a fork has
-/// to enlist again.
+/// to enlist again. (The first time it takes 5 ms if the process has other threads already, else 7 µs; later 15 µs.)
 pub(crate) fn enlist_for_barriers() {
     #[cfg(all(target_os = "linux", not(miri)))]
     {

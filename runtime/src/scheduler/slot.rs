@@ -77,11 +77,10 @@ impl Slot {
         if self.next.is_empty() {
             return None;
         }
+        let says_so = true;
         #[cfg(filch_loom)] // A twin does not say what it does.
-        let silently = crate::primitive::seeded("take-silently");
-        #[cfg(not(filch_loom))]
-        let silently = false;
-        self.is_taking.store(!silently, Ordering::Relaxed);
+        let says_so = !crate::primitive::seeded("take-silently");
+        self.is_taking.store(says_so, Ordering::Relaxed);
         // [take-fence] partner: share-fence.
         barrier::light();
         // Acquire: partner is the Release of `close`: what thieves have taken is gone.
