@@ -79,7 +79,7 @@ impl Slot {
         }
         let says_so = true;
         #[cfg(filch_loom)] // A twin does not say what it does.
-        let says_so = !crate::primitive::seeded("take-silently");
+        let says_so = says_so && !crate::primitive::seeded("take-silently");
         self.is_taking.store(says_so, Ordering::Relaxed);
         // [take-fence] partner: share-fence.
         barrier::light();
