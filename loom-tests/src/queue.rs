@@ -123,16 +123,11 @@ pub(crate) struct Stealer<T>(Arc<Shared<T>>);
 impl<T> Stealer<T> {
     /// Moves up to half, and no more than `limit`, to `to`; the first of them is the answer.
     pub(crate) fn steal_batch_and_pop(&self, to: &Queue<T>, limit: usize) -> Steal<T> {
-        if self.is_empty() {
-            return Steal::Empty;
-        }
-        if whim(Whim::StealRetry) {
-            return Steal::Retry;
-        }
-        let mut batch = self.0.change(|items| {
-            let half = items.len().div_ceil(2);
-            items.drain(..half.min(limit)).collect::<VecDeque<T>>()
-        });
+        let mut batch = match self.take_half(limit) {
+            Steal::Success(batch) => batch,
+            Steal::Retry => return Steal::Retry,
+            Steal::Empty => return Steal::Empty,
+        };
         let Some(first) = batch.pop_front() else {
             return Steal::Empty;
         };
@@ -140,6 +135,34 @@ impl<T> Stealer<T> {
             to.0.change(|items| items.append(&mut batch));
         }
         Steal::Success(first)
+    }
+
+    /// Moves up to half, and no more than `limit`, to the end of `to`.
+    #[allow(dead_code, reason = "the harness includes this file, too")]
+    pub(crate) fn steal_batch(&self, to: &Queue<T>, limit: usize) -> Steal<()> {
+        match self.take_half(limit) {
+            Steal::Success(batch) if batch.is_empty() => Steal::Empty,
+            Steal::Success(mut batch) => {
+                to.0.change(|items| items.append(&mut batch));
+                Steal::Success(())
+            }
+            Steal::Retry => Steal::Retry,
+            Steal::Empty => Steal::Empty,
+        }
+    }
+
+    /// Takes them out; there may be none any more.
+    fn take_half(&self, limit: usize) -> Steal<VecDeque<T>> {
+        if self.is_empty() {
+            return Steal::Empty;
+        }
+        if whim(Whim::StealRetry) {
+            return Steal::Retry;
+        }
+        Steal::Success(self.0.change(|items| {
+            let half = items.len().div_ceil(2);
+            items.drain(..half.min(limit)).collect()
+        }))
     }
 
     /// A look that may be out of date.

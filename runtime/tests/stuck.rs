@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread::ThreadId;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use filch::task::Id;
@@ -121,6 +122,43 @@ fn what_is_woken_by_a_stuck_worker_is_taken_from_it() {
             last.join_timeout(STUCK).expect("released").unwrap();
             release(blocked);
         }
+    }
+}
+
+#[test]
+fn a_worker_that_never_runs_out_of_work_takes_what_waits_behind_a_stuck_one() {
+    let runtime =
+        Runtime::builder().worker_threads(2).spare_workers(0).on_stall(|_| {}).build().unwrap();
+    for _ in 0..20 {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let mut busy = runtime.spawn(async move {
+            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                filch::yield_now().await;
+            }
+        });
+        let (all_ran, until) = mpsc::channel();
+        let mut last = runtime.spawn(async move {
+            for _ in 0..4 {
+                let all_ran = all_ran.clone();
+                drop(filch::spawn(async move { all_ran.send(()).unwrap() }));
+            }
+            for _ in 0..4 {
+                until.recv_timeout(STUCK).expect("taken from here");
+            }
+        });
+        // What comes from outside makes the busy one look. (Some of it may be behind the stuck one as well.)
+        let (mut spawned, ran) = (0, Arc::new(AtomicUsize::new(0)));
+        while !last.is_finished() {
+            if spawned - ran.load(Ordering::Relaxed) < 100 {
+                spawned += 1;
+                let ran = Arc::clone(&ran);
+                drop(runtime.spawn(async move { ran.fetch_add(1, Ordering::Relaxed) }));
+            }
+            thread::yield_now();
+        }
+        last.join_timeout(STUCK).expect("released").unwrap();
+        drop(stop);
+        busy.join_timeout(STUCK).expect("stopped").unwrap();
     }
 }
 

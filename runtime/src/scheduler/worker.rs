@@ -10,6 +10,7 @@
 
 mod care;
 mod events;
+mod rescue;
 mod search;
 mod spare;
 
@@ -22,6 +23,7 @@ use crossbeam_utils::CachePadded;
 
 use self::care::{Care, Open};
 use self::events::Events;
+use self::rescue::Watch;
 pub(crate) use self::spare::block_in_place;
 #[cfg(all(filch_loom, not(filch_shuttle)))]
 pub use self::spare::models;
@@ -72,6 +74,7 @@ pub(crate) struct Worker {
     /// What is being worked on here without the others.
     batch: Cell<Option<Alone>>,
     events: Events,
+    watch: Watch,
     /// It came to help out, and goes again.
     is_spare: bool,
     /// Where to start stealing.
@@ -210,6 +213,7 @@ impl Worker {
             care: Care::new(),
             batch: Cell::new(None),
             events: Events::new(),
+            watch: Watch::new(index),
             is_spare: index >= scheduler.workers(),
             seed: Cell::new(0x9e37_79b9 ^ index as u32),
             open: Cell::new(Open::Shut),
@@ -380,6 +384,7 @@ impl Worker {
         if set.due.is_empty() && set.injector.is_empty() {
             return None;
         }
+        self.rescue();
         self.take_due(set).or_else(|| self.take_injected(set))
     }
 

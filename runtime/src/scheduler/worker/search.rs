@@ -6,7 +6,7 @@ use crate::scheduler::sleep::WORKERS_PER_SET;
 use crate::task::Runnable;
 
 /// A thief takes half of a deque, and no more than this.
-const STEAL: usize = 64;
+pub(super) const STEAL: usize = 64;
 /// How often a searcher goes round while races are being lost.
 const ROUNDS: u32 = 4;
 
