@@ -309,7 +309,8 @@ impl Builder {
     }
 
     /// How many spare workers may come at most while others are stuck in polls that do not return. Default: as
-    /// many as there are workers, which is also the most. With 0 a blocked worker is only reported.
+    /// many as there are workers, which is also the most. With 0 a blocked worker is only reported. (On Linux none comes for
+    /// a worker that only lacks a processor.)
     pub fn spare_workers(mut self, count: usize) -> Builder {
         self.config.spare_workers = Some(count);
         self

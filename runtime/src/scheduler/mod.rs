@@ -16,6 +16,7 @@ mod hooks;
 pub(crate) mod injector;
 pub(crate) mod live;
 pub(crate) mod monitor;
+mod os_thread;
 pub(crate) mod park;
 mod patience;
 pub(crate) mod queue;

@@ -9,8 +9,8 @@
 //! | what is seen | what is done |
 //! |--------------|--------------|
 //! | somebody is stuck | its LIFO slot is opened to thieves |
-//! | … and work waits, or nobody has looked into the driver since the last sample | a sleeping worker is woken; if there is none, a spare one is summoned |
-//! | … and there is no spare one left | the monitor looks into the driver itself: those who wait for sockets outside the workers do not starve |
+//! | … and work waits, or nobody has looked into the driver since the last sample | a sleeping worker is woken; if there is none, and the poll is at fault, a spare one is summoned |
+//! | … and there is no spare one left, or the stuck one only lacks a processor ([`os_thread`](super::os_thread)) | the monitor looks into the driver itself: those who wait for sockets outside the workers do not starve |
 //! | more spare workers than stuck ones, twice in a row | one is dismissed |
 //! | a worker is in one poll for longer than the threshold | a stall is reported |
 //!
@@ -42,6 +42,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
+use super::os_thread::{OsThread, State};
 use super::sleep::notify_fence;
 use super::stall::Stalls;
 use super::table::{Entry, Seen, Table};
@@ -58,6 +59,8 @@ const SHORT_PERIOD: Duration = Duration::from_millis(2);
 const IDLE_SAMPLES: u32 = 20;
 /// After so many samples with one spare worker too many, one is dismissed.
 const SPARE_SAMPLES: u32 = 2;
+/// Who has had a processor for so long in one poll does not lack one.
+const COMPUTES: Duration = Duration::from_millis(1);
 
 /// How to call the monitor, and what it has seen.
 #[derive(Debug, Default)]
@@ -140,6 +143,22 @@ struct Poll {
     seen: Seen,
     since: Instant,
     reported: bool,
+    /// It was there at the sample before, too.
+    is_stuck: bool,
+    /// For how long its thread had had a processor when that was asked first.
+    had_run: Option<Duration>,
+}
+
+impl Poll {
+    /// Neither blocks nor computes: its worker waits for a processor.
+    fn is_put_aside(&mut self, thread: Option<&OsThread>) -> bool {
+        match thread.and_then(OsThread::state) {
+            Some(State::Ready { ran }) => {
+                ran.saturating_sub(*self.had_run.get_or_insert(ran)) < COMPUTES
+            }
+            Some(State::Blocked) | None => false,
+        }
+    }
 }
 
 /// If a poll was seen, it has returned.
@@ -248,7 +267,8 @@ impl Sampler {
             };
             polls.next_waits |= !entry.slot.is_empty();
             match before {
-                Some(before) if before.seen == seen => {
+                Some(mut before) if before.seen == seen => {
+                    before.is_stuck |= gives_way || !is_late;
                     self.polls[i] = Some(before);
                     if gives_way || !is_late {
                         #[cfg(filch_loom)] // A twin says it once.
@@ -267,12 +287,26 @@ impl Sampler {
                     over(before, entry);
                     // (Not `now`: this thread may have stood still since, and the poll begun meanwhile.)
                     let since = crate::primitive::now();
-                    self.polls[i] = Some(Poll { seen, since, reported: false });
+                    let is_stuck = gives_way;
+                    let poll = Poll { seen, since, reported: false, is_stuck, had_run: None };
+                    self.polls[i] = Some(poll);
                     polls.stuck += usize::from(gives_way);
                 }
             }
         }
         polls
+    }
+
+    /// How many of those who are stuck only lack a processor.
+    fn put_aside(&mut self) -> usize {
+        let mut count = 0;
+        for (i, entry) in self.table.entries() {
+            if let Some(poll) = self.polls[i].as_mut().filter(|poll| poll.is_stuck) {
+                let aside = !entry.gives_way() && poll.is_put_aside(entry.thread.get());
+                count += usize::from(aside);
+            }
+        }
+        count
     }
 
     /// Is this poll one to be reported?
@@ -313,7 +347,10 @@ impl Sampler {
         }
         if scheduler.is_anybody_parked() {
             scheduler.notify(0);
-        } else if stuck > self.spares && self.spares < self.most_spares {
+        } else if stuck > self.spares
+            && self.spares < self.most_spares
+            && stuck.saturating_sub(self.put_aside()) > self.spares
+        {
             self.summon();
         } else {
             self.look_into_driver();
@@ -341,7 +378,7 @@ impl Sampler {
     }
 
     fn dismiss(&mut self, stuck: usize) {
-        if self.spares <= stuck {
+        if self.spares == 0 || self.spares <= stuck.saturating_sub(self.put_aside()) {
             self.too_many = 0;
             return;
         }
@@ -379,6 +416,7 @@ pub mod models;
 #[cfg(all(test, not(filch_loom)))]
 mod tests {
     use std::panic::Location;
+    use std::path::PathBuf;
     use std::sync::Mutex;
 
     use super::*;
@@ -449,6 +487,61 @@ mod tests {
         assert_eq!(starts(&[false, true, false]), [1], "but still stuck");
         assert_eq!(starts(&[false, true, true]), [1], "late again");
         assert_eq!(starts(&[true, true]), [1], "always late");
+    }
+
+    /// What the system says of the stuck worker's thread.
+    struct Says(PathBuf);
+
+    impl Says {
+        fn of_the_worker_of(this: &Stuck, test: &str) -> Says {
+            let name = format!("filch-{test}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            let entry = this.sampler.table.entries[0].get().unwrap();
+            entry.thread.set(OsThread::in_folder(folder.clone())).unwrap();
+            Says(folder)
+        }
+
+        fn say(&self, state: &str, ran_us: u32) {
+            let stat = format!("1 (a ) S (b) {state} 1 2");
+            std::fs::write(self.0.join("stat"), stat).unwrap();
+            std::fs::write(self.0.join("schedstat"), format!("{ran_us}000 7 8\n")).unwrap();
+        }
+    }
+
+    impl Drop for Says {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_worker_that_was_put_aside_needs_no_spare_one() {
+        let mut this = stuck(|| Ok(()));
+        let says = Says::of_the_worker_of(&this, "aside");
+        let mut sample = |ran_us| {
+            says.say("R", ran_us);
+            this.sampler.sample(Instant::now(), false);
+            this.started.lock().unwrap().len()
+        };
+        assert_eq!(sample(500), 0, "its poll is seen");
+        assert_eq!(sample(600), 0, "it is stuck, and from here on it counts what it ran");
+        assert_eq!(sample(1_599), 0, "not long enough to be at fault");
+        assert_eq!(sample(1_600), 1, "it computes");
+    }
+
+    #[test]
+    fn a_spare_worker_goes_though_others_lack_a_processor() {
+        let mut this = stuck(|| Ok(()));
+        let says = Says::of_the_worker_of(&this, "goes");
+        let _spare = Worker::new(this.scheduler, Arc::clone(&this.sampler.table), 1, None);
+        let mut spares = |state| {
+            says.say(state, 500);
+            this.sampler.sample(Instant::now(), false);
+            this.sampler.spares
+        };
+        assert_eq!(["S", "S", "S", "S", "S"].map(&mut spares), [0, 1, 1, 1, 1], "it blocks");
+        assert_eq!(["R", "R"].map(&mut spares), [1, 0], "it is ready, and put aside");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use super::os_thread::OsThread;
 use super::queue::Stealer;
 use super::slot::Slot;
 use super::tally::{Count, Tally};
@@ -31,6 +32,8 @@ pub(crate) struct Entry {
     summoned: AtomicBool,
     /// It is in a call that blocks, and has said so.
     gives_way: AtomicBool,
+    /// Once it runs, and if the system tells of threads.
+    pub(super) thread: OnceLock<OsThread>,
 }
 
 /// Which task a worker is polling (or has polled last, while it looks for the next), for those who
@@ -95,6 +98,14 @@ impl Entry {
             tally: Tally::default(),
             summoned: AtomicBool::new(true),
             gives_way: AtomicBool::new(false),
+            thread: OnceLock::new(),
+        }
+    }
+
+    /// By its worker.
+    pub(super) fn is_on_this_thread(&self) {
+        if let Some(thread) = OsThread::current() {
+            let _ = self.thread.set(thread);
         }
     }
 

@@ -225,6 +225,7 @@ impl Worker {
     pub(crate) fn run(self) {
         let worker = Rc::new(self);
         let _never_unwinds = AbortOnUnwind;
+        worker.entry.is_on_this_thread();
         polling::set_blocking(Blocking::Refused);
         HERE.set(Here::Worker(Rc::clone(&worker)));
         while let Some(mut task) = worker.next() {
