@@ -3,7 +3,7 @@
 //! A worker that has run out of work steals ([`search`](super::search)). But where more threads want to run than there are
 //! processors, the kernel puts a worker aside, for as long as a slice of somebody else takes: 3 ms. What is in its deque
 //! waits meanwhile, and the others do not miss it if sockets or timers bring them more all the time. So whoever takes a portion
-//! of new work looks first at one other worker, in turn. If that one is in the same poll as at the look before, what waits behind
+//! of new work looks first at one other worker, in turn. If that one has been in the same poll for a while, what waits behind
 //! it has waited for longer than what is new, and comes first. (Or the poll computes for long: then it is as well.)
 //!
 //! It is two or three loads for each portion, of lines that the other one writes; no tasks but those that any thief might
@@ -11,10 +11,12 @@
 //! told somebody, and this worker is awake.
 //!
 //! Measured with one thread that asks beside two workers on two processors, the 99th percentile of latency as a share of
-//! tokio's, in turn, three rounds each: 64 connections to an HTTP server 2.5 (1.0 to 2.5) without this and 0.87 (0.78 to 0.93) with
-//! it; 1,000 to a server that echoes 0.41 and 0.26. With one half of the deque at each look, instead of up to four: 0.88, and 0.42.
+//! tokio's, in turn, two to four rounds each: 64 connections to an HTTP server 2.8 and 2.5 (1.0 to 3.3) without this, 0.87 and 0.90 (0.78 to
+//! 0.93) with it; 1,000 to a server that echoes 0.35 and 0.41, then 0.23 and 0.26. With one half of the deque at each look, instead of up to
+//! four: 0.88, and 0.42. With `LONG`, besides: 0.78 for HTTP.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use super::Worker;
 use super::search::STEAL;
@@ -24,18 +26,24 @@ use crate::scheduler::table::Entry;
 /// How often half of the deque is taken, at most.
 const HALVES: u32 = 4;
 
+/// For so long it has to be in one poll. (Looks may come every microsecond: while a hundred thousand timers fire, each brings more. Who
+/// has not moved for that long fetches work itself, perhaps; robbed of it, both do nothing else.)
+const LONG: Duration = Duration::from_micros(20);
+
 /// Whom this worker has an eye on.
 #[derive(Debug)]
 pub(super) struct Watch {
     index: Cell<usize>,
     /// How many polls had begun there.
     polls: Cell<u64>,
+    /// When it was first seen in that poll with something behind it. (The clock is not read before.)
+    since: Cell<Option<Instant>>,
 }
 
 impl Watch {
     /// Nobody yet: the first look only finds somebody.
     pub(super) fn new(own_index: usize) -> Watch {
-        Watch { index: Cell::new(own_index), polls: Cell::new(0) }
+        Watch { index: Cell::new(own_index), polls: Cell::new(0), since: Cell::new(None) }
     }
 }
 
@@ -45,7 +53,12 @@ impl Worker {
     pub(super) fn rescue(&self) -> usize {
         let watched = self.other(self.watch.index.get());
         match watched.filter(|entry| entry.polls() == self.watch.polls.get()) {
-            Some(entry) if !entry.stealer.is_empty() || entry.shows_loot() => self.take_from(entry),
+            Some(entry) if !entry.stealer.is_empty() || entry.shows_loot() => {
+                let now = crate::primitive::now();
+                let since = self.watch.since.get().unwrap_or(now);
+                self.watch.since.set(Some(since));
+                if now - since >= LONG { self.take_from(entry) } else { 0 }
+            }
             _ => {
                 self.watch_next();
                 0
@@ -80,6 +93,7 @@ impl Worker {
         if let Some((index, entry)) = others.filter_map(|i| Some((i, self.other(i)?))).next() {
             self.watch.index.set(index);
             self.watch.polls.set(entry.polls());
+            self.watch.since.set(None);
         }
     }
 
@@ -129,6 +143,15 @@ mod tests {
             (0..waiting).for_each(|_| self.workers[worker].queue.push(self.task()));
         }
 
+        /// A look after a while.
+        fn rescue(&self, worker: usize) -> usize {
+            let worker = &self.workers[worker];
+            if let Some(since) = worker.watch.since.get() {
+                worker.watch.since.set(since.checked_sub(LONG));
+            }
+            worker.rescue()
+        }
+
         /// Who is next, from the first to the last.
         fn order(&self, worker: usize) -> Vec<u64> {
             let queue = &self.workers[worker].queue;
@@ -150,9 +173,13 @@ mod tests {
         let me = &this.workers[0];
         me.queue.push(this.task());
         this.begin(1, 10);
-        assert_eq!(me.rescue(), 0, "it was not seen before");
+        assert_eq!(this.rescue(0), 0, "it was not seen before");
+        assert_eq!(this.rescue(0), 0, "now it was");
+        me.watch.since.set(Some(Instant::now() + 100 * LONG));
+        assert_eq!(me.rescue(), 0, "not long ago");
+        me.watch.since.set(Some(Instant::now()));
         // Halves: 5, 3 of the other 5, then one and one.
-        assert_eq!(me.rescue(), 10);
+        assert_eq!(this.rescue(0), 10);
         assert_eq!((me.entry.tally.steals.get(), me.entry.tally.stolen.get()), (4, 10));
         let order = this.order(0);
         assert_eq!(order.len(), 11);
@@ -165,7 +192,7 @@ mod tests {
         let me = &this.workers[0];
         for _ in 0..10 {
             this.begin(1, 1);
-            assert_eq!(me.rescue(), 0);
+            assert_eq!(this.rescue(0), 0);
         }
         assert_eq!(this.workers[1].queue.len(), 10);
         assert!(me.queue.is_empty());
@@ -174,11 +201,10 @@ mod tests {
     #[test]
     fn every_other_worker_has_its_turn_and_one_that_has_nothing_passes_it_on() {
         let this = Rescue::new(4);
-        let me = &this.workers[1];
         this.begin(0, 100);
         this.begin(3, 2);
         // Number 2 sleeps. Who it sees first is in the way of nobody.
-        let taken: Vec<_> = (0..8).map(|_| me.rescue()).collect();
+        let taken: Vec<_> = (0..12).map(|_| this.rescue(1)).collect();
         assert_eq!(taken.iter().sum::<usize>(), 102, "{taken:?}");
         assert!(taken.contains(&2), "{taken:?}");
         assert_eq!(this.workers[0].queue.len() + this.workers[3].queue.len(), 0);
@@ -188,7 +214,7 @@ mod tests {
     fn a_worker_alone_has_nobody_to_look_at() {
         let this = Rescue::new(1);
         this.begin(0, 5);
-        assert_eq!((this.workers[0].rescue(), this.workers[0].rescue()), (0, 0));
+        assert_eq!([0; 4].map(|worker| this.rescue(worker)), [0; 4]);
         assert_eq!(this.workers[0].queue.len(), 5);
     }
 }
