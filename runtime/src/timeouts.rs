@@ -25,6 +25,7 @@
 //! the outer one.
 
 use std::future::{Future, IntoFuture};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -230,6 +231,10 @@ pin_project! {
         expired: bool,
     }
 }
+
+/// As the future is: what else there is changes under locks, or in polls that call nobody in between.
+impl<F: UnwindSafe> UnwindSafe for Timeout<F> {}
+impl<F: RefUnwindSafe> RefUnwindSafe for Timeout<F> {}
 
 impl<F> Timeout<F> {
     #[track_caller]

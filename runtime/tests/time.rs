@@ -3,7 +3,8 @@
 mod support;
 
 use std::future::{Future, pending};
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -166,6 +167,33 @@ fn a_timeout_drops_what_takes_too_long_and_keeps_what_is_ready() {
             })
         ));
         assert_eq!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(5)));
+    });
+}
+
+#[test]
+fn a_timeout_is_as_safe_to_look_at_after_a_panic_as_its_future() {
+    const BROKEN: &str = "broken on purpose";
+    /// Safe to look at, for it says so.
+    struct Breaks;
+    impl Future for Breaks {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            panic!("{BROKEN}")
+        }
+    }
+    hush_panics(BROKEN);
+    by_hand(async {
+        let mut around = timeout(MS, Breaks);
+        // It compiles: no `AssertUnwindSafe` around it.
+        let caught = std::panic::catch_unwind(move || {
+            let _ = poll_now(&mut around);
+        });
+        assert!(caught.is_err());
+        let mut around = timeout(MS, Breaks);
+        for _ in 0..2 {
+            let polled = std::panic::catch_unwind(AssertUnwindSafe(|| poll_now(&mut around)));
+            assert!(polled.is_err(), "it polls what it holds, as ever");
+        }
     });
 }
 
