@@ -385,7 +385,10 @@ impl Worker {
         if set.due.is_empty() && set.injector.is_empty() {
             return None;
         }
-        self.rescue();
+        if self.rescue() > 0 && !self.care.is_searching() {
+            // (A searcher does so when it leaves the search.)
+            self.notify();
+        }
         self.take_due(set).or_else(|| self.take_injected(set))
     }
 

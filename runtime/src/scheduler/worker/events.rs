@@ -139,7 +139,7 @@ impl Worker {
             self.events.landing.replace(Some(Vec::with_capacity(wakers.len())));
             driver::wake_all(&mut wakers);
             let landed = self.events.landing.take().unwrap_or_default();
-            if landed.len() + self.rescue() > 1 {
+            if self.rescue() > 0 || landed.len() > 1 {
                 self.set_batch(Some(Alone::new(ALONE, WAIT)));
             }
             self.follow_landed(&landed);

@@ -7,8 +7,8 @@
 //! it has waited for longer than what is new, and comes first. (Or the poll computes for long: then it is as well.)
 //!
 //! It is two or three loads for each portion, of lines that the other one writes; no tasks but those that any thief might
-//! take, as a thief takes them; and no more than a hint decides, so no ordering is needed. Nobody is told: whoever pushed them has
-//! told somebody, and this worker is awake.
+//! take, as a thief takes them; and no more than a hint decides, so no ordering is needed. Whom their owner has told of them finds them gone,
+//! so they are new work here: who rescues tells somebody, or keeps them for a moment like a batch from the driver.
 //!
 //! Measured with one thread that asks beside two workers on two processors, the 99th percentile of latency as a share of
 //! tokio's, in turn, two to four rounds each: 64 connections to an HTTP server 2.8 and 2.5 (1.0 to 3.3) without this, 0.87 and 0.90 (0.78 to
@@ -49,7 +49,8 @@ impl Watch {
 
 impl Worker {
     /// Before it takes a portion of new work: puts into its own deque what waits behind a worker that does not move. The
-    /// answer is how many tasks it was.
+    /// answer is how many tasks it was; the others are still to be told.
+    #[must_use]
     pub(super) fn rescue(&self) -> usize {
         let watched = self.other(self.watch.index.get());
         match watched.filter(|entry| entry.polls() == self.watch.polls.get()) {
@@ -89,8 +90,8 @@ impl Worker {
 
     fn watch_next(&self) {
         let (from, count) = (self.watch.index.get(), self.table.entries.len());
-        let others = (1..=count).map(|i| (from + i) % count);
-        if let Some((index, entry)) = others.filter_map(|i| Some((i, self.other(i)?))).next() {
+        let mut others = (1..=count).map(|i| (from + i) % count);
+        if let Some((index, entry)) = others.find_map(|i| Some((i, self.other(i)?))) {
             self.watch.index.set(index);
             self.watch.polls.set(entry.polls());
             self.watch.since.set(None);
