@@ -378,7 +378,7 @@ impl Sampler {
     }
 
     fn dismiss(&mut self, stuck: usize) {
-        if self.spares == 0 || self.spares <= stuck.saturating_sub(self.put_aside()) {
+        if self.spares <= stuck {
             self.too_many = 0;
             return;
         }
@@ -416,7 +416,6 @@ pub mod models;
 #[cfg(all(test, not(filch_loom)))]
 mod tests {
     use std::panic::Location;
-    use std::path::PathBuf;
     use std::sync::Mutex;
 
     use super::*;
@@ -489,59 +488,27 @@ mod tests {
         assert_eq!(starts(&[true, true]), [1], "always late");
     }
 
-    /// What the system says of the stuck worker's thread.
-    struct Says(PathBuf);
-
-    impl Says {
-        fn of_the_worker_of(this: &Stuck, test: &str) -> Says {
-            let name = format!("filch-{test}-{}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&folder).unwrap();
-            let entry = this.sampler.table.entries[0].get().unwrap();
-            entry.thread.set(OsThread::in_folder(folder.clone())).unwrap();
-            Says(folder)
-        }
-
-        fn say(&self, state: &str, ran_us: u32) {
-            let stat = format!("1 (a ) S (b) {state} 1 2");
-            std::fs::write(self.0.join("stat"), stat).unwrap();
-            std::fs::write(self.0.join("schedstat"), format!("{ran_us}000 7 8\n")).unwrap();
-        }
-    }
-
-    impl Drop for Says {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_worker_that_was_put_aside_needs_no_spare_one() {
-        let mut this = stuck(|| Ok(()));
-        let says = Says::of_the_worker_of(&this, "aside");
-        let mut sample = |ran_us| {
-            says.say("R", ran_us);
-            this.sampler.sample(Instant::now(), false);
-            this.started.lock().unwrap().len()
+        let starts = |says: &[State]| {
+            let mut this = stuck(|| Ok(()));
+            let told = Arc::new(Mutex::new(State::Blocked));
+            let entry = this.sampler.table.entries[0].get().unwrap();
+            entry.thread.set(OsThread::told(Arc::clone(&told))).unwrap();
+            let samples = says.iter().map(|&state| {
+                *told.lock().unwrap() = state;
+                this.sampler.sample(Instant::now(), false);
+                this.started.lock().unwrap().len()
+            });
+            samples.collect::<Vec<_>>()
         };
-        assert_eq!(sample(500), 0, "its poll is seen");
-        assert_eq!(sample(600), 0, "it is stuck, and from here on it counts what it ran");
-        assert_eq!(sample(1_599), 0, "not long enough to be at fault");
-        assert_eq!(sample(1_600), 1, "it computes");
-    }
-
-    #[test]
-    fn a_spare_worker_goes_though_others_lack_a_processor() {
-        let mut this = stuck(|| Ok(()));
-        let says = Says::of_the_worker_of(&this, "goes");
-        let _spare = Worker::new(this.scheduler, Arc::clone(&this.sampler.table), 1, None);
-        let mut spares = |state| {
-            says.say(state, 500);
-            this.sampler.sample(Instant::now(), false);
-            this.sampler.spares
-        };
-        assert_eq!(["S", "S", "S", "S", "S"].map(&mut spares), [0, 1, 1, 1, 1], "it blocks");
-        assert_eq!(["R", "R"].map(&mut spares), [1, 0], "it is ready, and put aside");
+        let ran = |us| State::Ready { ran: Duration::from_micros(us) };
+        // The first sample only sees its poll; from the second on it counts what it ran.
+        let says = [ran(500), ran(600), ran(1_599), ran(1_600)];
+        assert_eq!(starts(&says), [0, 0, 0, 1], "at last it has computed");
+        assert_eq!(starts(&[ran(500); 10]), [0; 10], "it only lacks a processor");
+        assert_eq!(starts(&[ran(500), ran(500), State::Blocked]), [0, 0, 1]);
+        assert_eq!(starts(&[State::Blocked; 2]), [0, 1]);
     }
 
     #[test]

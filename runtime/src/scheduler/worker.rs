@@ -385,11 +385,12 @@ impl Worker {
         if set.due.is_empty() && set.injector.is_empty() {
             return None;
         }
-        if self.rescue() > 0 && !self.care.is_searching() {
-            // (A searcher does so when it leaves the search.)
-            self.notify();
+        let rescued = self.rescue();
+        let task = self.take_due(set).or_else(|| self.take_injected(set));
+        if rescued {
+            self.announce_rescued();
         }
-        self.take_due(set).or_else(|| self.take_injected(set))
+        task
     }
 
     /// Tasks that only this worker may poll: never in the deque, where thieves are.

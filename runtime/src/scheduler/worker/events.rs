@@ -139,11 +139,15 @@ impl Worker {
             self.events.landing.replace(Some(Vec::with_capacity(wakers.len())));
             driver::wake_all(&mut wakers);
             let landed = self.events.landing.take().unwrap_or_default();
-            if self.rescue() > 0 || landed.len() > 1 {
+            let rescued = self.rescue();
+            if landed.len() > 1 {
                 self.set_batch(Some(Alone::new(ALONE, WAIT)));
             }
             self.follow_landed(&landed);
             landed.into_iter().for_each(|task| self.queue.push(task));
+            if rescued {
+                self.announce_rescued();
+            }
         }
         self.events.wakers.replace(wakers);
     }

@@ -42,10 +42,12 @@ impl Worker {
                 continue;
             }
             if !entry.stealer.is_empty() {
+                let before = self.queue.len();
                 match entry.stealer.steal_batch_and_pop(&self.queue, STEAL) {
                     Steal::Success(task) => {
-                        // Its own queue was empty; what others have stolen again is not counted.
-                        self.entry.tally.stolen.add(self.queue.len() as u64 + 1);
+                        // (What others have stolen again is not counted.)
+                        let more = self.queue.len().saturating_sub(before);
+                        self.entry.tally.stolen.add(more as u64 + 1);
                         self.entry.tally.steals.add(1);
                         return Steal::Success(task);
                     }
