@@ -40,14 +40,12 @@ use crate::task::{Ending, Ran, Runnable};
 
 /// What the timer brought is taken by one worker up to this many tasks.
 const DUE: usize = 256;
-/// What came in from outside is shared out in portions of at most this many: a worker that takes
-/// more lets the others wait.
+/// What came in from outside is shared out in portions of at most this many: who takes more lets the others wait.
 const INJECTED: usize = 64;
 /// How long a batch from the timer may keep the others asleep.
 const BATCH_ALONE: Duration = Duration::from_micros(30);
-/// After how many polls the injectors are looked at. (With 61 and single pops, as elsewhere, tasks
-/// from outside wait 75 µs beside busy workers; with this 0.2 µs. With 8 instead of 4 a yield costs
-/// 3 % less, and tasks from outside wait 1.5 times as long: `spawn_many_remote_busy2`.)
+/// After how many polls the injectors are looked at. (With 61 and single pops, as elsewhere, tasks from outside wait 75 µs beside busy
+/// workers; with this 0.2 µs. With 8 instead of 4 a yield costs 3 % less, and they wait 1.5 times as long: `spawn_many_remote_busy2`.)
 const LOOK_EVERY: u32 = 4;
 
 /// A worker's own side: it stays on its thread.
@@ -385,6 +383,11 @@ impl Worker {
         if set.due.is_empty() && set.injector.is_empty() {
             return None;
         }
+        self.take_from(set)
+    }
+
+    #[inline(never)]
+    fn take_from(&self, set: &WorkerSet) -> Option<Runnable> {
         let rescued = self.rescue();
         let task = self.take_due(set).or_else(|| self.take_injected(set));
         if rescued {

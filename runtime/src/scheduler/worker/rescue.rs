@@ -61,7 +61,7 @@ impl Worker {
                 let now = crate::primitive::now();
                 let since = self.watch.since.get().unwrap_or(now);
                 self.watch.since.set(Some(since));
-                now - since >= LONG && self.take_from(entry)
+                now - since >= LONG && self.take_halves_from(entry)
             }
             _ => {
                 self.watch_next();
@@ -74,12 +74,12 @@ impl Worker {
     #[cold]
     pub(super) fn announce_rescued(&self) {
         self.set_batch(None);
-        // (Does nothing if this worker is a searcher: then that is what it is when it leaves the search.)
+        // (A searcher wakes nobody by this, but when it leaves the search.)
         self.notify();
     }
 
     #[cold]
-    fn take_from(&self, entry: &Entry) -> bool {
+    fn take_halves_from(&self, entry: &Entry) -> bool {
         let (before, mut steals) = (self.queue.len(), 0);
         for _ in 0..HALVES {
             match entry.stealer.steal_batch(&self.queue, STEAL) {
