@@ -117,6 +117,9 @@ mod tests {
         }
         drop(stop);
         blocked.join().unwrap();
-        assert_eq!(other.state(), None, "it has ended");
+        // (Joined a moment before the system forgets it.)
+        while other.state().is_some() {
+            thread::yield_now();
+        }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
         this.begin(1, 10);
         assert_eq!(this.rescue(0), 0, "it was not seen before");
         assert_eq!(this.rescue(0), 0, "now it was");
-        me.watch.since.set(Some(Instant::now() + 100 * LONG));
+        me.watch.since.set(Some(Instant::now() + Duration::from_secs(3600)));
         assert!(!me.rescue(), "not long ago");
         me.watch.since.set(Some(Instant::now()));
         // Halves: 5, 3 of the other 5, then one and one.
